@@ -1,0 +1,7 @@
+//! The embedded world: voxel terrain, the player's rules, items and crafting, and a software renderer.
+//!
+//! Everything is a pure function of the episode's seed and the actions, down to the last pixel.
+
+pub mod block;
+pub mod terrain;
+pub mod voxels;

@@ -1,0 +1,237 @@
+//! Tasks as data: where an episode starts, how long it is, what it pays, what ends it.
+//!
+//! A task is a TOML text; the built-in ones lie in `envserver/tasks/`.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::native::item::Item;
+
+/// What can be wrong with a task.
+#[derive(Debug, Error)]
+pub enum TaskError {
+    /// Neither a built-in name nor TOML text.
+    #[error("unknown task `{name}` (built-in: {known}; or give the TOML text of a task file)")]
+    Unknown {
+        /// As asked for.
+        name: String,
+        /// Comma-separated built-in names.
+        known: String,
+    },
+    /// Not TOML, or a key is unknown, missing or of the wrong type.
+    #[error("task file: {0}")]
+    Syntax(#[from] toml::de::Error),
+    /// A key has a value that makes no sense.
+    #[error("task `{task}`: `{key}` {problem}")]
+    Value {
+        /// The task's name.
+        task: String,
+        /// The key at fault, with its path.
+        key: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+}
+
+/// Which way of obtaining an item a reward rule pays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaidFor {
+    /// Picked up or crafted.
+    #[default]
+    Obtain,
+    /// Picked up from the ground.
+    Pickup,
+    /// Crafted.
+    Craft,
+}
+
+/// One row of the reward table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RewardRule {
+    /// The item's name.
+    pub item: String,
+    /// Which way of obtaining it pays.
+    #[serde(default)]
+    pub on: PaidFor,
+    /// How many units pay in an episode; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+    /// Reward for each unit.
+    pub reward: f32,
+}
+
+/// A number of items: what the player starts with, or what ends the episode.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ItemCount {
+    /// The item's name.
+    pub item: String,
+    /// How many.
+    #[serde(default = "one")]
+    pub count: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Where an episode starts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpawnRule {
+    /// Look in a random direction (else along +z).
+    pub random_yaw: bool,
+    /// Least and greatest distance in blocks to the nearest trunk, which can be walked to in a straight line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trunk_distance: Option<[f32; 2]>,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Its name.
+    pub name: String,
+    /// The world it is for.
+    #[serde(default = "native")]
+    pub world: String,
+    /// Length in ticks, after which the episode is truncated.
+    pub episode_steps: u32,
+    /// Where an episode starts.
+    #[serde(default)]
+    pub spawn: SpawnRule,
+    /// The reward table.
+    #[serde(default)]
+    pub rewards: Vec<RewardRule>,
+    /// What the player starts with, from the first hotbar slot on.
+    #[serde(default)]
+    pub inventory: Vec<ItemCount>,
+    /// Obtaining that many of any of these terminates the episode.
+    #[serde(default)]
+    pub terminate_on: Vec<ItemCount>,
+}
+
+fn native() -> String {
+    "native".to_owned()
+}
+
+const BUILT_IN: [(&str, &str); 2] =
+    [("chop", include_str!("../tasks/chop.toml")), ("wood", include_str!("../tasks/wood.toml"))];
+
+/// Longest episode a task may ask for, in ticks: a day of game time many times over.
+const MAX_EPISODE_STEPS: u32 = 1_000_000;
+
+impl Task {
+    /// Names of the built-in tasks.
+    pub fn built_in_names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// A built-in task by name, or the task that a TOML text describes.
+    ///
+    /// # Errors
+    /// Unknown names, and everything [`Task::parse`] refuses.
+    pub fn resolve(name_or_toml: &str) -> Result<Self, TaskError> {
+        if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_toml.trim()) {
+            return Self::parse(text);
+        }
+        if name_or_toml.contains('=') {
+            return Self::parse(name_or_toml);
+        }
+        Err(TaskError::Unknown {
+            name: name_or_toml.chars().take(80).collect(),
+            known: Self::built_in_names().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The task that a TOML text describes.
+    ///
+    /// # Errors
+    /// Bad TOML, unknown or missing keys, unknown items, lengths and numbers out of range.
+    pub fn parse(text: &str) -> Result<Self, TaskError> {
+        let task: Self = toml::from_str(text)?;
+        task.validate()?;
+        Ok(task)
+    }
+
+    /// The names of the rewarded items, in the table's order.
+    pub fn reward_items(&self) -> Vec<String> {
+        self.rewards.iter().map(|rule| rule.item.clone()).collect()
+    }
+
+    fn fault(&self, key: impl Into<String>, problem: impl Into<String>) -> TaskError {
+        TaskError::Value { task: self.name.clone(), key: key.into(), problem: problem.into() }
+    }
+
+    fn check_item(&self, key: String, item: &str) -> Result<(), TaskError> {
+        if Item::from_name(item).is_some() {
+            return Ok(());
+        }
+        let known = Item::ALL.map(Item::name).join(", ");
+        Err(self.fault(key, format!("names the unknown item `{item}` (known: {known})")))
+    }
+
+    fn validate(&self) -> Result<(), TaskError> {
+        if self.name.trim().is_empty() {
+            return Err(self.fault("name", "is empty"));
+        }
+        if self.episode_steps == 0 || self.episode_steps > MAX_EPISODE_STEPS {
+            return Err(self.fault("episode_steps", format!("must be within 1..={MAX_EPISODE_STEPS}")));
+        }
+        if let Some([low, high]) = self.spawn.trunk_distance
+            && !(low.is_finite() && high.is_finite() && low >= 1.0 && low < high)
+        {
+            return Err(self.fault("spawn.trunk_distance", "must be [low, high] with 1 <= low < high"));
+        }
+        for (index, rule) in self.rewards.iter().enumerate() {
+            self.check_item(format!("rewards[{index}].item"), &rule.item)?;
+            if !rule.reward.is_finite() {
+                return Err(self.fault(format!("rewards[{index}].reward"), "is not finite"));
+            }
+            if self.rewards[..index].iter().any(|earlier| earlier.item == rule.item) {
+                return Err(self.fault(format!("rewards[{index}].item"), "appears twice"));
+            }
+        }
+        for (key, counts) in [("inventory", &self.inventory), ("terminate_on", &self.terminate_on)] {
+            for (index, entry) in counts.iter().enumerate() {
+                self.check_item(format!("{key}[{index}].item"), &entry.item)?;
+                if entry.count == 0 {
+                    return Err(self.fault(format!("{key}[{index}].count"), "must be at least 1"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_tasks_parse_and_bear_their_names() {
+        for name in Task::built_in_names() {
+            assert_eq!(Task::resolve(name).unwrap().name, name);
+        }
+        assert_eq!(Task::resolve("chop").unwrap().episode_steps, 200);
+        assert_eq!(Task::resolve("chop").unwrap().reward_items(), ["log"]);
+    }
+
+    fn message(text: &str) -> String {
+        Task::resolve(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        assert!(message("chopp").contains("unknown task `chopp` (built-in: chop, wood"));
+        assert!(message("name = \"x\"\nepisode_steps = 5\nrevards = []").contains("revards"));
+        assert!(message("name = \"x\"").contains("episode_steps"));
+        assert!(message("name = \"x\"\nepisode_steps = 0").contains("`episode_steps` must be"));
+        let unknown_item = "name='x'\nepisode_steps=5\n[[rewards]]\nitem='lgo'\nreward=1";
+        assert!(message(unknown_item).contains("`rewards[0].item` names the unknown item `lgo`"));
+        let distances = "name='x'\nepisode_steps=5\n[spawn]\ntrunk_distance=[9.0, 3.0]";
+        assert!(message(distances).contains("spawn.trunk_distance"));
+    }
+}

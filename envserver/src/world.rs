@@ -1,0 +1,163 @@
+//! What every world offers to a session: one human-level action a tick in, events and frames out.
+
+use thiserror::Error;
+use vpt_proto::keys;
+
+use crate::task::Task;
+
+/// Why a world could not start an episode.
+#[derive(Debug, Error)]
+pub enum WorldError {
+    /// The task is for another world.
+    #[error("task `{task}` is for world `{wanted}`, not for `{world}`")]
+    WrongWorld {
+        /// The task's name.
+        task: String,
+        /// The world it names.
+        wanted: String,
+        /// The world that was asked to play it.
+        world: &'static str,
+    },
+    /// No spawn position satisfies the task.
+    #[error("task `{task}`: no spawn position satisfies `spawn` (world seed {seed}, {attempts} attempts)")]
+    NoSpawn {
+        /// The task's name.
+        task: String,
+        /// The episode's seed.
+        seed: u64,
+        /// How many generated worlds were searched.
+        attempts: u32,
+    },
+}
+
+/// Why an action was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
+pub enum ActionError {
+    /// A camera delta is NaN or infinite.
+    #[error("camera movement is not finite (pitch_delta {pitch_delta}, yaw_delta {yaw_delta})")]
+    NotFinite {
+        /// As received, degrees.
+        pitch_delta: f32,
+        /// As received, degrees.
+        yaw_delta: f32,
+    },
+    /// A key bit has no meaning.
+    #[error("unknown key bits {unknown:#x} (known: {:#x})", keys::ALL)]
+    UnknownKeys {
+        /// The bits outside [`keys::ALL`].
+        unknown: u32,
+    },
+}
+
+/// What a person does in one tick of 50 ms.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Action {
+    /// Keys and mouse buttons held, by [`vpt_proto::keys`].
+    pub keys: u32,
+    /// Mouse movement in degrees, positive down, within ±180.
+    pub pitch_delta: f32,
+    /// Mouse movement in degrees, positive right, within ±180.
+    pub yaw_delta: f32,
+}
+
+impl Action {
+    /// Nothing held, nothing moved.
+    pub const NOOP: Self = Self { keys: 0, pitch_delta: 0.0, yaw_delta: 0.0 };
+
+    /// An action from outside: camera movement clamped to ±180 degrees.
+    ///
+    /// # Errors
+    /// Non-finite camera movement and key bits without a meaning.
+    pub fn sanitised(keys: u32, pitch_delta: f32, yaw_delta: f32) -> Result<Self, ActionError> {
+        if !pitch_delta.is_finite() || !yaw_delta.is_finite() {
+            return Err(ActionError::NotFinite { pitch_delta, yaw_delta });
+        }
+        let unknown = keys & !keys::ALL;
+        if unknown != 0 {
+            return Err(ActionError::UnknownKeys { unknown });
+        }
+        Ok(Self {
+            keys,
+            pitch_delta: pitch_delta.clamp(-180.0, 180.0),
+            yaw_delta: yaw_delta.clamp(-180.0, 180.0),
+        })
+    }
+
+    /// Whether any bit of `mask` is held.
+    pub const fn holds(&self, mask: u32) -> bool {
+        self.keys & mask != 0
+    }
+}
+
+/// What kind of thing happened, by MineRL's statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A block was broken; the item is the block's name.
+    MineBlock,
+    /// Items were picked up from the ground.
+    Pickup,
+    /// Items were taken from a crafting result.
+    CraftItem,
+    /// An item was used, for example placed.
+    UseItem,
+    /// Items were thrown away.
+    Drop,
+    /// A tool broke.
+    BreakItem,
+}
+
+/// One thing that happened in a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// To what: "log", "planks", ...
+    pub item: &'static str,
+    /// How many.
+    pub quantity: u32,
+}
+
+/// What a tick brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tick {
+    /// In the order they happened.
+    pub events: Vec<Event>,
+    /// A screen (inventory, crafting table) is open after the tick.
+    pub gui_open: bool,
+    /// The player died.
+    pub died: bool,
+}
+
+/// A game that one session plays.
+pub trait World: Send {
+    /// Starts an episode: the same seed and task give the same world.
+    ///
+    /// # Errors
+    /// When the task cannot be played in this world.
+    fn reset(&mut self, seed: u64, task: &Task) -> Result<(), WorldError>;
+    /// Plays one tick.
+    fn step(&mut self, action: &Action) -> Tick;
+    /// Renders the current frame: `out` becomes `height * width * 3` bytes, RGB, rows first.
+    fn render(&mut self, height: usize, width: usize, out: &mut Vec<u8>);
+    /// Whether a screen is open.
+    fn gui_open(&self) -> bool;
+    /// The scripted player's next action for the current state, through the same interface as any player.
+    fn advise(&mut self) -> Action;
+    /// A hash of everything that decides the future.
+    fn state_hash(&self) -> u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_from_outside_are_checked_and_clamped() {
+        assert!(matches!(Action::sanitised(0, f32::NAN, 0.0), Err(ActionError::NotFinite { .. })));
+        assert!(matches!(Action::sanitised(0, 0.0, f32::INFINITY), Err(ActionError::NotFinite { .. })));
+        assert_eq!(Action::sanitised(1 << 30, 0.0, 0.0), Err(ActionError::UnknownKeys { unknown: 1 << 30 }));
+        let action = Action::sanitised(keys::ATTACK, -1e9, 3.0).unwrap();
+        assert_eq!((action.pitch_delta, action.yaw_delta), (-180.0, 3.0));
+        assert!(action.holds(keys::ATTACK | keys::USE));
+    }
+}
