@@ -1,0 +1,186 @@
+//! The command line: every command and flag, with the help a newcomer works from.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Train agents that see pixels and act through keyboard and mouse, after OpenAI's Video PreTraining.
+///
+/// Start with `vpt up`: it records demonstrations, clones them, and improves the clone by reinforcement
+/// learning, all on this machine. Exit codes: 0 done, 1 failed, 64 bad usage or configuration.
+#[derive(Debug, Parser)]
+#[command(name = "vpt", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a whole cluster on this machine: envserver, actors and learner as child processes.
+    ///
+    /// Records demonstrations, trains by behavioural cloning, then by PPG with KL to the clone, evaluates every
+    /// stage on the same held-out seeds and writes a report. Ctrl-C drains and checkpoints; the same command
+    /// again resumes.
+    Up(UpArgs),
+    /// Run the learner: receives unrolls, trains, publishes weights, writes checkpoints.
+    Learner(RoleArgs),
+    /// Run an actor: steps env slots with the newest policy and streams unrolls to the learner.
+    Actor(ActorArgs),
+    /// Run an envserver: hosts worlds behind gRPC.
+    Envserver(RoleArgs),
+    /// Record play as shards, for behavioural cloning.
+    Record(RecordArgs),
+    /// Play held-out episodes with a checkpoint and report return and item shares with standard errors.
+    Eval(EvalArgs),
+    /// Show one screen of what a learner is doing.
+    Status(StatusArgs),
+    /// Measure a part of the system; the last line printed is one JSON object.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// Where the configuration comes from: built-in defaults < file < `VPT__SECTION__KEY` variables < `--set`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// Run file (TOML); without it the built-in `chop` run is used.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one key, for example `--set learner.ppg.lr=1e-4`. May be repeated.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Print the configuration in force, defaults included, and exit.
+    #[arg(long)]
+    pub dump_config: bool,
+    /// Check the configuration and exit: 0 when it is usable, 64 when not.
+    #[arg(long)]
+    pub check_config: bool,
+}
+
+/// Arguments of `vpt up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Configuration sources.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Number of actor processes (config key `up.actors`).
+    #[arg(long)]
+    pub actors: Option<usize>,
+    /// Folder of the run; default `runs/<run.name>`.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of a role process.
+#[derive(Debug, Args)]
+pub struct RoleArgs {
+    /// Configuration sources.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Drain and exit when standard input closes; the local launcher uses it so that nothing outlives it.
+    #[arg(long, hide = true)]
+    pub exit_with_parent: bool,
+}
+
+/// Arguments of `vpt actor`.
+#[derive(Debug, Args)]
+pub struct ActorArgs {
+    /// What every role takes.
+    #[command(flatten)]
+    pub role: RoleArgs,
+}
+
+/// Who plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlayerKind {
+    /// The scripted player of the world.
+    Scripted,
+    /// A policy from a checkpoint.
+    Policy,
+}
+
+/// Arguments of `vpt record`.
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// Configuration sources.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Who plays.
+    #[arg(long, value_enum, default_value = "scripted")]
+    pub player: PlayerKind,
+    /// Checkpoint of the policy that plays, with `--player policy`.
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
+    /// How many episodes.
+    #[arg(long, default_value_t = 64)]
+    pub episodes: usize,
+    /// Folder for the shards; it must not hold a dataset yet.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Address of a running envserver; without it one is started inside this process.
+    #[arg(long, value_name = "URL")]
+    pub envserver: Option<String>,
+}
+
+/// Arguments of `vpt eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Checkpoint folder, or the `latest` file beside checkpoints.
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint: PathBuf,
+    /// World to play in; default: the one the checkpoint was trained in.
+    #[arg(long)]
+    pub world: Option<String>,
+    /// Task to play; default: the one the checkpoint was trained on.
+    #[arg(long)]
+    pub task: Option<String>,
+    /// How many held-out episodes; default: the run's `evaluation.episodes`.
+    #[arg(long)]
+    pub episodes: Option<usize>,
+    /// Folder for `eval.json` and `returns.png`.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Address of a running envserver; without it one is started inside this process.
+    #[arg(long, value_name = "URL")]
+    pub envserver: Option<String>,
+    /// Override one key of the checkpoint's run file.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+/// Arguments of `vpt status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Address of the learner, for example `127.0.0.1:50051`; `vpt up` writes it to `endpoints.json`.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
+    pub learner: String,
+}
+
+/// One benchmark.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Steps per second of the embedded world with rendering, replaying the scripted player's actions.
+    Env(BenchEnvArgs),
+}
+
+/// Arguments of `vpt bench env`.
+#[derive(Debug, Args)]
+pub struct BenchEnvArgs {
+    /// Side of the square frame in pixels.
+    #[arg(long, default_value_t = 128)]
+    pub size: usize,
+    /// Worlds stepped at the same time, one thread each.
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// Steps per thread.
+    #[arg(long, default_value_t = 12_000)]
+    pub steps: usize,
+    /// Built-in task to play.
+    #[arg(long, default_value = "chop")]
+    pub task: String,
+    /// World seeds to record and replay.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
+    pub seeds: Vec<u64>,
+}

@@ -1,0 +1,108 @@
+//! What each command does, and how its outcome becomes an exit code: 0 done, 1 failed, 64 bad usage or
+//! configuration.
+
+mod bench;
+mod eval;
+mod record;
+mod role;
+mod status;
+mod worlds;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use vpt_runtime::config::ConfigError;
+use vpt_runtime::{config, telemetry};
+
+use crate::cli::{Cli, Command, ConfigArgs};
+use crate::run_config::RunConfig;
+use crate::up;
+
+pub(crate) use eval::setup as eval_setup;
+pub(crate) use status::fetch as fetch_status;
+
+/// Exit code for bad usage or configuration (`EX_USAGE`).
+pub const USAGE: u8 = 64;
+
+/// Marks an error as the user's to fix in the command line or the configuration.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Runs one command to its end.
+pub fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let usage = error.chain().any(|cause| cause.is::<Usage>() || cause.is::<ConfigError>());
+    if usage { USAGE } else { 1 }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Up(args) => {
+            let mut sets = args.config.sets.clone();
+            sets.extend(args.actors.map(|n| format!("up.actors={n}")));
+            let Some(config) = load_config(&ConfigArgs { sets, ..args.config })? else { return Ok(()) };
+            runtime()?.block_on(up::run(config, args.out))
+        }
+        Command::Learner(args) => {
+            let Some(config) = load_config(&args.config)? else { return Ok(()) };
+            telemetry::init("learner");
+            runtime()?.block_on(role::learner(config, args.exit_with_parent))
+        }
+        Command::Actor(args) => {
+            let Some(config) = load_config(&args.role.config)? else { return Ok(()) };
+            telemetry::init("actor");
+            runtime()?.block_on(role::actor(config, args.role.exit_with_parent))
+        }
+        Command::Envserver(args) => {
+            let Some(config) = load_config(&args.config)? else { return Ok(()) };
+            telemetry::init("envserver");
+            runtime()?.block_on(role::envserver(config, args.exit_with_parent))
+        }
+        Command::Record(args) => {
+            let Some(config) = load_config(&args.config)? else { return Ok(()) };
+            runtime()?.block_on(record::run(config, args))
+        }
+        Command::Eval(args) => runtime()?.block_on(eval::run(args)),
+        Command::Status(args) => runtime()?.block_on(status::run(&args.learner)),
+        Command::Bench(command) => bench::run(command),
+    }
+}
+
+/// `None` when the command only had to show or check the configuration.
+fn load_config(args: &ConfigArgs) -> anyhow::Result<Option<RunConfig>> {
+    let loaded = RunConfig::load(args.config.as_deref(), &args.sets)?;
+    if args.dump_config {
+        print!("{}", config::dump(&loaded)?);
+        return Ok(None);
+    }
+    if args.check_config {
+        println!("configuration is usable");
+        return Ok(None);
+    }
+    Ok(Some(loaded))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+}

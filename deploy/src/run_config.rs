@@ -1,0 +1,207 @@
+//! The one TOML file that configures every role: sections by crate, unknown keys refused, resolved form saved with
+//! the run.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use vpt_actor::config::{ActorConfig, WorldConfig};
+use vpt_envserver::config::EnvserverConfig;
+use vpt_learner::config::LearnerConfig;
+use vpt_policy::PolicyConfig;
+use vpt_runtime::config::{self, ConfigError};
+
+/// The run that `vpt up` without `--config` performs.
+pub const DEFAULT_RUN: &str = include_str!("../runs/chop.toml");
+
+/// Version of this file format.
+pub const CONFIG_VERSION: u32 = 1;
+
+/// A complete run file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Version of the config format; see [`CONFIG_VERSION`].
+    pub config_version: u32,
+    /// Name and seed.
+    pub run: RunSection,
+    /// Where the agent lives and what it is paid for.
+    pub world: WorldConfig,
+    /// The network.
+    pub policy: PolicyConfig,
+    /// The worlds' server.
+    pub envserver: EnvserverConfig,
+    /// Actors.
+    pub actor: ActorConfig,
+    /// The learner.
+    pub learner: LearnerConfig,
+    /// Recording of demonstrations.
+    pub demonstrations: DemonstrationsSection,
+    /// Held-out evaluation.
+    pub evaluation: EvaluationSection,
+    /// The local launcher.
+    pub up: UpSection,
+}
+
+/// Name and seed of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunSection {
+    /// Folder name below `runs/`.
+    pub name: String,
+    /// Every random decision of the run is a hash of this and of what is decided.
+    pub seed: u64,
+}
+
+/// Recording of demonstrations.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DemonstrationsSection {
+    /// Episodes of the scripted player to record.
+    pub episodes: usize,
+    /// Streams recorded at the same time.
+    pub slots: usize,
+}
+
+/// Held-out evaluation; every arm plays the same seeds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationSection {
+    /// Episodes per arm.
+    pub episodes: usize,
+    /// Streams played at the same time; part of what makes a number reproducible to the last bit.
+    pub slots: usize,
+    /// Key of the held-out world seeds; not the run's seed, so that runs are compared on the same worlds.
+    pub seed: u64,
+    /// Extra sampling temperature on top of the policy's own.
+    pub temperature: f32,
+}
+
+/// The local launcher.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpSection {
+    /// Actor processes.
+    pub actors: usize,
+    /// Restarts of one process within a minute after which the run is given up.
+    pub max_restarts_per_minute: usize,
+    /// Seconds a process gets to drain after SIGTERM before it is killed.
+    pub drain_seconds: u64,
+    /// Also train the clone on for as long as PPG took, as the control that PPG has to beat.
+    pub bc_continued: bool,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            config_version: CONFIG_VERSION,
+            run: RunSection::default(),
+            world: WorldConfig::default(),
+            policy: PolicyConfig::default(),
+            envserver: EnvserverConfig::default(),
+            actor: ActorConfig::default(),
+            learner: LearnerConfig::default(),
+            demonstrations: DemonstrationsSection::default(),
+            evaluation: EvaluationSection::default(),
+            up: UpSection::default(),
+        }
+    }
+}
+
+impl Default for RunSection {
+    fn default() -> Self {
+        Self { name: "chop".into(), seed: 1 }
+    }
+}
+
+impl Default for DemonstrationsSection {
+    fn default() -> Self {
+        Self { episodes: 256, slots: 16 }
+    }
+}
+
+impl Default for EvaluationSection {
+    fn default() -> Self {
+        Self { episodes: 128, slots: 32, seed: 20_220_623, temperature: 1.0 }
+    }
+}
+
+impl Default for UpSection {
+    fn default() -> Self {
+        Self { actors: 2, max_restarts_per_minute: 10, drain_seconds: 20, bc_continued: true }
+    }
+}
+
+impl RunConfig {
+    /// Reads a run: the built-in one when `file` is `None`, then the environment and `sets` on top.
+    ///
+    /// # Errors
+    /// A file that cannot be read, unknown keys, values of the wrong type or out of range; each names its source.
+    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
+        let base = if file.is_some() { "" } else { DEFAULT_RUN };
+        let loaded: Self = config::load(file, base, sets)?;
+        loaded.validate()?;
+        Ok(loaded)
+    }
+
+    /// Reads the resolved run file that a checkpoint carries, with `sets` on top.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn from_checkpoint(text: &str, sets: &[String]) -> Result<Self, ConfigError> {
+        let loaded: Self = config::load(None, text, sets)?;
+        loaded.validate()?;
+        Ok(loaded)
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, reason: String| Err(ConfigError::invalid(key, &reason));
+        if self.config_version != CONFIG_VERSION {
+            let reason = format!("this vpt reads version {CONFIG_VERSION}, the file says {}", self.config_version);
+            return refuse("config_version", reason);
+        }
+        if let Err(error) = self.policy.validate() {
+            return refuse("policy", error.to_string());
+        }
+        for (key, value) in [
+            ("up.actors", self.up.actors),
+            ("evaluation.episodes", self.evaluation.episodes),
+            ("evaluation.slots", self.evaluation.slots),
+            ("demonstrations.episodes", self.demonstrations.episodes),
+            ("demonstrations.slots", self.demonstrations.slots),
+        ] {
+            if value == 0 {
+                return refuse(key, "must be at least 1".into());
+            }
+        }
+        if self.run.name.is_empty() || self.run.name.contains(['/', '\\']) {
+            return refuse("run.name", "must be a folder name, not empty and without slashes".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_run_is_complete_and_valid() {
+        let config = RunConfig::load(None, &[]).expect("built-in run");
+        assert_eq!(config.world.task, "chop");
+        let dumped = config::dump(&config).expect("dump");
+        let again = RunConfig::from_checkpoint(&dumped, &[]).expect("a dumped config loads");
+        assert_eq!(config::dump(&again).expect("dump"), dumped);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = RunConfig::load(None, &["learner.ppg.learnrate=1".into()]).expect_err("typo");
+        assert!(error.to_string().contains("learnrate"), "{error}");
+    }
+
+    #[test]
+    fn zero_actors_are_refused_by_key() {
+        let error = RunConfig::load(None, &["up.actors=0".into()]).expect_err("no actors");
+        assert!(error.to_string().contains("up.actors"), "{error}");
+    }
+}

@@ -1,0 +1,133 @@
+//! The stages of `vpt up`, in order, and how each is performed.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::Context;
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+use vpt_actor::evaluate::evaluate;
+use vpt_actor::player::Player;
+use vpt_actor::record::{RecordSetup, record};
+use vpt_policy::Parameters;
+
+use super::progress::Progress;
+use super::summary::Arm;
+use super::{Run, train};
+use crate::commands::eval_setup;
+use crate::run_config::RunConfig;
+
+/// One stage; everything it leaves behind lies in the run's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Demonstrations of the scripted player: `demonstrations/`.
+    Demonstrations,
+    /// The scripted player on the held-out seeds.
+    EvalScripted,
+    /// The freshly initialised network on the held-out seeds.
+    EvalUntrained,
+    /// Behavioural cloning: `bc/`; its result is the frozen pretrained policy.
+    Bc,
+    /// The clone on the held-out seeds.
+    EvalBc,
+    /// PPG with KL to the clone: `checkpoints/`.
+    Ppg,
+    /// The result of PPG on the held-out seeds.
+    EvalPpg,
+    /// The clone trained on for as long as PPG took: `bc_continued/`.
+    BcContinued,
+    /// That control on the held-out seeds.
+    EvalBcContinued,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Demonstrations => "record demonstrations",
+            Self::EvalScripted => "evaluate scripted player",
+            Self::EvalUntrained => "evaluate untrained policy",
+            Self::Bc => "behavioural cloning",
+            Self::EvalBc => "evaluate clone",
+            Self::Ppg => "PPG with KL",
+            Self::EvalPpg => "evaluate PPG",
+            Self::BcContinued => "continued cloning (control)",
+            Self::EvalBcContinued => "evaluate control",
+        })
+    }
+}
+
+impl Stage {
+    /// The stages of a run, in order.
+    pub fn all(config: &RunConfig) -> Vec<Self> {
+        let mut stages = vec![Self::Demonstrations, Self::EvalScripted, Self::EvalUntrained];
+        stages.extend([Self::Bc, Self::EvalBc, Self::Ppg, Self::EvalPpg]);
+        if config.up.bc_continued {
+            stages.extend([Self::BcContinued, Self::EvalBcContinued]);
+        }
+        stages
+    }
+}
+
+/// Performs one stage to its end, or until the run is told to stop.
+pub(crate) async fn perform(run: &mut Run, stage: Stage) -> anyhow::Result<()> {
+    match stage {
+        Stage::Demonstrations => demonstrations(run).await,
+        Stage::EvalScripted => evaluation(run, Arm::Scripted, Player::Scripted).await,
+        Stage::EvalUntrained => {
+            let config = run.config.policy.clone();
+            let parameters = Parameters::init(&config, run.config.run.seed, &Device::Cpu)?.frozen_copy()?;
+            let temperature = run.config.evaluation.temperature;
+            evaluation(run, Arm::Untrained, Player::Policy { config, parameters, temperature }).await
+        }
+        Stage::Bc => train::bc(run).await,
+        Stage::EvalBc => checkpoint(run, Arm::Bc, "bc/checkpoints/latest").await,
+        Stage::Ppg => train::ppg(run).await,
+        Stage::EvalPpg => checkpoint(run, Arm::Ppg, "checkpoints/latest").await,
+        Stage::BcContinued => train::bc_continued(run).await,
+        Stage::EvalBcContinued => {
+            checkpoint(run, Arm::BcContinued, "bc_continued/checkpoints/latest").await
+        }
+    }
+}
+
+async fn demonstrations(run: &mut Run) -> anyhow::Result<()> {
+    let out = run.dir.join("demonstrations");
+    // A dataset without its index is a recording that was cut off: nothing in it was used yet.
+    if out.exists() {
+        std::fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
+    }
+    let config = &run.config;
+    let setup = RecordSetup {
+        envserver: run.endpoints.envserver_url(),
+        world: config.world.clone(),
+        player: Player::Scripted,
+        frame: (config.policy.image_size, config.policy.image_size),
+        episodes: config.demonstrations.episodes,
+        slots: config.demonstrations.slots.min(config.demonstrations.episodes),
+        run_seed: config.run.seed,
+        out,
+    };
+    let progress = Progress::new("record demonstrations");
+    let report = |done: u64, total: u64| progress.update(done, total, "env steps", String::new());
+    let summary = record(setup, &report, run.stop.clone()).await?;
+    let (mean, stderr) = (summary.mean_return, summary.stderr);
+    progress.finish(&format!("{} episodes, mean return {mean:.2} ± {stderr:.2}", summary.episodes));
+    Ok(())
+}
+
+async fn checkpoint(run: &mut Run, arm: Arm, path: &str) -> anyhow::Result<()> {
+    let loaded = vpt_learner::checkpoint::load_policy(&run.dir.join(Path::new(path)))?;
+    let parameters = Parameters::from_safetensors(&loaded.parameters, &loaded.config, false, &Device::Cpu)?;
+    let temperature = run.config.evaluation.temperature;
+    evaluation(run, arm, Player::Policy { config: loaded.config, parameters, temperature }).await
+}
+
+async fn evaluation(run: &mut Run, arm: Arm, player: Player) -> anyhow::Result<()> {
+    let progress = Progress::new(&format!("evaluate {arm}"));
+    let setup = eval_setup(&run.config, &run.endpoints.envserver_url(), player);
+    let report = |done: u64, total: u64| progress.update(done, total, "episodes", String::new());
+    let summary = evaluate(setup, &report, run.stop.clone()).await?;
+    progress.finish(&format!("mean return {:.3} ± {:.3}", summary.mean, summary.stderr));
+    run.journal.record_arm(arm, &summary)
+}

@@ -1,0 +1,169 @@
+//! `summary.json`: the results of a run in one object, and the last words on the terminal.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use vpt_actor::evaluate::EvalSummary;
+use vpt_runtime::atomic_file;
+
+use super::Run;
+
+/// One evaluated player; all play the same held-out seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arm {
+    /// The scripted player.
+    Scripted,
+    /// The freshly initialised network.
+    Untrained,
+    /// The clone.
+    Bc,
+    /// The clone trained on for as long as PPG took.
+    BcContinued,
+    /// The clone improved by PPG.
+    Ppg,
+}
+
+impl fmt::Display for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scripted => "scripted",
+            Self::Untrained => "untrained",
+            Self::Bc => "bc",
+            Self::BcContinued => "bc_continued",
+            Self::Ppg => "ppg",
+        })
+    }
+}
+
+/// What an arm reached.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ArmResult {
+    /// Mean return per episode.
+    pub mean: f64,
+    /// Standard error of the mean.
+    pub stderr: f64,
+    /// Episodes played.
+    pub episodes: usize,
+    /// Share of episodes in which an item was obtained, and its standard error, by item.
+    #[serde(default)]
+    pub item_shares: BTreeMap<String, (f64, f64)>,
+}
+
+impl From<&EvalSummary> for ArmResult {
+    fn from(summary: &EvalSummary) -> Self {
+        Self {
+            mean: summary.mean,
+            stderr: summary.stderr,
+            episodes: summary.episodes,
+            item_shares: summary.item_shares.clone(),
+        }
+    }
+}
+
+/// Writes `summary.json` of a run whose stages are all done.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write(run: &Run) -> anyhow::Result<()> {
+    let mut object = Map::new();
+    object.insert("format_version".into(), json!(1));
+    object.insert("task".into(), json!(run.config.world.task));
+    object.insert("seed".into(), json!(run.config.run.seed));
+    for (arm, result) in run.journal.arms() {
+        object.insert(arm.clone(), serde_json::to_value(result)?);
+    }
+    let seconds = run.journal.all_seconds();
+    object.insert("run_seconds".into(), json!(seconds.values().sum::<f64>()));
+    object.insert("stage_seconds".into(), serde_json::to_value(seconds)?);
+    object.insert("restarts".into(), serde_json::to_value(run.journal.restarts())?);
+    atomic_file::write(&run.dir.join("summary.json"), &serde_json::to_vec_pretty(&Value::Object(object))?)?;
+    Ok(())
+}
+
+/// Reads `summary.json` of the run in `dir`.
+///
+/// # Errors
+/// It is missing or damaged.
+pub fn read(dir: &Path) -> anyhow::Result<Value> {
+    let path = dir.join("summary.json");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+}
+
+/// What improved and where to look, for the end of the terminal output.
+///
+/// # Errors
+/// As [`read`].
+pub fn last_words(dir: &Path) -> anyhow::Result<String> {
+    let summary = read(dir)?;
+    let arm = |name: &str| -> Option<ArmResult> { serde_json::from_value(summary.get(name)?.clone()).ok() };
+    let task = summary["task"].as_str().unwrap_or("?");
+    let mut text = format!("\nmean return on {task}, held-out seeds, ± standard error:\n");
+    for (name, label) in [
+        ("scripted", "scripted player"),
+        ("untrained", "untrained"),
+        ("bc", "BC"),
+        ("bc_continued", "BC continued (control)"),
+        ("ppg", "BC + PPG"),
+    ] {
+        if let Some(result) = arm(name) {
+            text += &format!(
+                "  {label:<24}{:6.3} ± {:.3}   ({} episodes)\n",
+                result.mean, result.stderr, result.episodes
+            );
+        }
+    }
+    if let (Some(bc), Some(ppg)) = (arm("bc"), arm("ppg")) {
+        text += &improvement(&bc, &ppg);
+    }
+    let dir = dir.display();
+    text += &format!(
+        "took {:.0} s; see {dir}/report.html, {dir}/summary.json, tensorboard --logdir {dir}\n",
+        summary["run_seconds"].as_f64().unwrap_or_default()
+    );
+    Ok(text)
+}
+
+fn improvement(bc: &ArmResult, ppg: &ArmResult) -> String {
+    let stderr = bc.stderr.hypot(ppg.stderr);
+    let errors = (ppg.mean - bc.mean) / stderr.max(1e-9);
+    let verdict = if errors > 2.0 {
+        "improved on its clone"
+    } else if errors < -2.0 {
+        "got worse than its clone"
+    } else {
+        "is not distinguishable from its clone"
+    };
+    let ratio = ppg.mean / bc.mean.max(1e-9);
+    format!("PPG {verdict}: {ratio:.2} x BC, {errors:+.1} standard errors of the difference\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_say_what_improved_and_where_to_look() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let summary = json!({
+            "task": "chop", "run_seconds": 500.0,
+            "bc": {"mean": 0.6, "stderr": 0.05, "episodes": 128},
+            "ppg": {"mean": 1.2, "stderr": 0.05, "episodes": 128},
+        });
+        std::fs::write(dir.path().join("summary.json"), summary.to_string()).expect("write");
+        let words = last_words(dir.path()).expect("words");
+        assert!(words.contains("2.00 x BC, +8.5 standard errors"), "{words}");
+        assert!(words.contains("report.html"), "{words}");
+    }
+
+    #[test]
+    fn no_difference_is_not_called_an_improvement() {
+        let arm = |mean| ArmResult { mean, stderr: 0.1, episodes: 64, item_shares: BTreeMap::new() };
+        assert!(improvement(&arm(0.6), &arm(0.7)).contains("not distinguishable"));
+        assert!(improvement(&arm(0.9), &arm(0.2)).contains("got worse"));
+    }
+}
