@@ -3,5 +3,6 @@
 //! Everything is a pure function of the episode's seed and the actions, down to the last pixel.
 
 pub mod block;
+pub mod item;
 pub mod terrain;
 pub mod voxels;
