@@ -4,14 +4,20 @@
 //! - [`common`], [`envserver`], [`learner`]: generated from `proto/vpt/*/v1/*.proto` (`vpt.<service>.v1`)
 //! - [`keys`]: the bits of a human-level action
 //! - [`limits`]: versions and sizes that both ends enforce
+//! - [`tensor`]: checked conversions between wire tensors and plain numbers
+//! - [`frame_codec`]: lossless packing of consecutive frames
+//! - [`shard`]: recorded play on disk
 
+pub mod frame_codec;
 pub mod keys;
 pub mod limits;
+pub mod shard;
+pub mod tensor;
 
 /// `vpt.common.v1`: identities, versions and tensors.
 pub mod common {
     /// Version 1.
-    #[allow(missing_docs, unreachable_pub, clippy::all)]
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
     pub mod v1 {
         tonic::include_proto!("vpt.common.v1");
     }
@@ -20,7 +26,7 @@ pub mod common {
 /// `vpt.envserver.v1`: worlds behind gRPC.
 pub mod envserver {
     /// Version 1.
-    #[allow(missing_docs, unreachable_pub, clippy::all)]
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
     pub mod v1 {
         tonic::include_proto!("vpt.envserver.v1");
     }
@@ -29,7 +35,7 @@ pub mod envserver {
 /// `vpt.learner.v1`: trajectories up, weights down, status.
 pub mod learner {
     /// Version 1.
-    #[allow(missing_docs, unreachable_pub, clippy::all)]
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
     pub mod v1 {
         tonic::include_proto!("vpt.learner.v1");
     }
