@@ -3,6 +3,8 @@
 //! Everything is a pure function of the episode's seed and the actions, down to the last pixel.
 
 pub mod block;
+pub mod fixed_trig;
 pub mod item;
+pub mod scene;
 pub mod terrain;
 pub mod voxels;

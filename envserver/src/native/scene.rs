@@ -1,0 +1,78 @@
+//! What a frame shows: the plain data the rules hand to the renderer.
+
+use super::item::{Item, Slot, Stack};
+use super::voxels::Voxels;
+
+/// One view of the world.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// The blocks.
+    pub voxels: &'a Voxels,
+    /// The eye's position in blocks.
+    pub eye: [f32; 3],
+    /// Degrees; 0 looks along +z, growing to the right.
+    pub yaw: f32,
+    /// Degrees; growing downward.
+    pub pitch: f32,
+    /// Item drops and the like.
+    pub entities: &'a [Billboard],
+    /// The block being broken and its crack stage, 0 to 9.
+    pub breaking: Option<([i32; 3], u8)>,
+    /// The block in reach under the crosshair, drawn with an outline.
+    pub target: Option<[i32; 3]>,
+    /// The player's hand.
+    pub hand: HandView,
+}
+
+/// A small picture that always faces the eye.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Billboard {
+    /// Its centre in blocks.
+    pub center: [f32; 3],
+    /// Its side in blocks.
+    pub size: f32,
+    /// What it shows.
+    pub item: Item,
+}
+
+/// The hand in the lower right corner.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HandView {
+    /// What it holds.
+    pub item: Option<Item>,
+    /// How far a swing has come: 0 at rest, up to 1.
+    pub swing: f32,
+}
+
+/// What the heads-up display shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HudView {
+    /// The nine hotbar slots.
+    pub hotbar: [Slot; 9],
+    /// The selected slot, 0 to 8.
+    pub selected: usize,
+    /// Half hearts left, 0 to 20.
+    pub hearts: u8,
+}
+
+/// The kind of screen that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuiKind {
+    /// The player's inventory with its 2x2 grid.
+    Inventory,
+    /// A crafting table's 3x3 grid.
+    CraftingTable,
+}
+
+/// An open screen.
+#[derive(Clone, Copy, Debug)]
+pub struct GuiView<'a> {
+    /// Which screen.
+    pub kind: GuiKind,
+    /// Every slot: its top left corner in the 176x166 panel, and what it holds.
+    pub slots: &'a [(i32, i32, Slot)],
+    /// What the cursor carries.
+    pub carried: Option<Stack>,
+    /// The cursor in the 640x360 space.
+    pub cursor: [f32; 2],
+}
