@@ -1,1 +1,26 @@
-//! placeholder
+//! The VPT networks, their action space, distributions and fused ops.
+//!
+//! - [`config`](PolicyConfig), [`Parameters`]: the architecture and its weights under OpenAI's names and shapes.
+//! - [`Policy`], [`RecurrentState`]: the forward pass and the memory it carries.
+//! - [`action`]: the joint action space and the human-level action; [`distribution`]: log-probabilities and sampling.
+//! - [`ValueNormalizer`]: the space the value heads predict in; [`CounterRng`]: repeatable randomness.
+//! - [`device`]: which devices this build has.
+//! - [`ops`]: tensor operations with gradients; [`Adam`], [`Gradients`]: training steps.
+//!
+//! Tensors are f32 and batch-major: `[B, T, …]`, one row of B per environment, time on the second axis.
+
+pub mod action;
+mod config;
+pub mod device;
+mod error;
+mod parameters;
+mod recurrent_state;
+mod rng;
+mod value_normalizer;
+
+pub use config::PolicyConfig;
+pub use error::{PolicyError, Result};
+pub use parameters::{ExportDType, Parameters};
+pub use recurrent_state::{LayerState, RawLayerState, RecurrentState};
+pub use rng::CounterRng;
+pub use value_normalizer::ValueNormalizer;
