@@ -1,1 +1,30 @@
-//! placeholder
+//! What every vpt role process needs, and nothing about any role.
+//!
+//! # Layout
+//! - [`config`]: one layered TOML run file (defaults, file, environment, `--set`), errors that name key and source
+//! - [`metrics`]: each metric declared once, one Prometheus recorder a process
+//! - [`ops`]: the ops port: `/metrics`, `/livez`, `/readyz`
+//! - [`net`]: listeners, and errors that say which config key asked for them
+//! - [`shutdown`]: signals to a token, waits with a name and a deadline
+//! - [`telemetry`]: logs to stderr, human or JSON
+//! - [`clock`]: wall-clock time by named state
+//! - [`backoff`], [`counter_hash`]: retry delays and the hash that seeds them
+//! - [`atomic_file`]: files that are whole or absent
+//! - [`exit`], [`build_info`]: exit codes, and what this binary is
+
+pub mod atomic_file;
+pub mod backoff;
+pub mod build_info;
+pub mod clock;
+pub mod config;
+pub mod counter_hash;
+pub mod exit;
+pub mod metrics;
+pub mod net;
+pub mod ops;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use backoff::Backoff;
+pub use config::ConfigError;
+pub use net::Listeners;

@@ -1,0 +1,76 @@
+//! Listening sockets, and errors that say which config key asked for them.
+
+use std::io;
+
+use tokio::net::TcpListener;
+
+/// The sockets a role serves on, bound before it starts so that a taken port is an early, clear error.
+#[derive(Debug)]
+pub struct Listeners {
+    /// gRPC, for roles that serve it.
+    pub grpc: Option<TcpListener>,
+    /// `/metrics`, `/livez`, `/readyz`.
+    pub ops: TcpListener,
+}
+
+/// An address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} = {address:?}: {source}; {}", advice(source, what))]
+pub struct NetError {
+    /// Config key or option that named the address.
+    pub what: String,
+    /// The address as given.
+    pub address: String,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Binds `address` ("host:port"; port 0 takes a free one). `what` is the config key, for the error.
+///
+/// # Errors
+/// When the address is malformed, not ours, or taken.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn bind(address: &str, what: &str) -> Result<TcpListener, NetError> {
+    let fail = |source| NetError { what: what.to_owned(), address: address.to_owned(), source };
+    let listener = std::net::TcpListener::bind(address).map_err(fail)?;
+    listener.set_nonblocking(true).map_err(fail)?;
+    TcpListener::from_std(listener).map_err(fail)
+}
+
+fn advice(error: &io::Error, what: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another process listens there: stop it, or set {what} to another port (0 takes a free one)"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address: set {what} to one of its own, for example 127.0.0.1")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("ports below 1024 need privileges: set {what} to a higher one")
+        }
+        _ => format!("{what} must be host:port, for example \"127.0.0.1:0\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_names_key_and_address() {
+        let first = bind("127.0.0.1:0", "learner.listen").unwrap();
+        let address = first.local_addr().unwrap().to_string();
+        let error = bind(&address, "learner.listen").unwrap_err().to_string();
+        assert!(error.contains("learner.listen") && error.contains(&address), "{error}");
+        assert!(error.contains("another process"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn malformed_addresses_say_what_is_expected() {
+        let error = bind("localhost", "actor.ops_listen").unwrap_err().to_string();
+        assert!(error.contains("actor.ops_listen must be host:port"), "{error}");
+    }
+}
