@@ -1,0 +1,173 @@
+//! The books balance, whatever happens in whatever order.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn actor(id: &str, incarnation: u64) -> ActorKey {
+    ActorKey { actor_id: id.to_owned(), incarnation }
+}
+
+fn report(produced: u64, sent: u64, dropped: &[(&str, u64)]) -> Report {
+    let dropped = dropped.iter().map(|&(reason, steps)| (reason.to_owned(), steps)).collect();
+    Report { produced, sent, dropped }
+}
+
+#[test]
+fn steps_are_followed_from_actor_to_training() {
+    let ledger = Ledger::new();
+    let a = actor("a", 1);
+    ledger.reported(&a, &report(100, 0, &[("partial", 4)]));
+    assert!(ledger.arrived(&a, 0, 0, 32));
+    assert!(ledger.arrived(&a, 1, 0, 32));
+    ledger.trained(32);
+    ledger.dropped("stale", 32);
+    let totals = ledger.totals();
+    assert_eq!((totals.produced, totals.trained, totals.in_flight), (100, 32, 32));
+    assert_eq!(totals.dropped["partial"], 4);
+    assert_eq!(totals.dropped["stale"], 32);
+}
+
+#[test]
+fn resent_unroll_is_recognised_per_slot_and_incarnation() {
+    let ledger = Ledger::new();
+    assert!(ledger.arrived(&actor("a", 1), 0, 5, 32));
+    assert!(!ledger.arrived(&actor("a", 1), 0, 5, 32));
+    assert!(!ledger.arrived(&actor("a", 1), 0, 4, 32));
+    assert!(ledger.arrived(&actor("a", 1), 1, 5, 32));
+    assert!(ledger.arrived(&actor("a", 2), 0, 5, 32));
+    assert!(ledger.has_arrived(&actor("a", 2), 0, 5));
+    assert!(!ledger.has_arrived(&actor("a", 2), 0, 6));
+    assert_eq!(ledger.totals().produced, 96);
+}
+
+#[test]
+fn what_a_killed_actor_held_is_counted_as_lost() {
+    let ledger = Ledger::new();
+    let a = actor("a", 1);
+    ledger.reported(&a, &report(100, 0, &[]));
+    ledger.arrived(&a, 0, 0, 32);
+    ledger.superseded(&a);
+    ledger.superseded(&a);
+    let totals = ledger.totals();
+    assert_eq!(totals.dropped["actor_lost"], 68);
+    assert_eq!((totals.produced, totals.in_flight), (100, 32));
+}
+
+#[test]
+fn a_learner_crash_is_counted_once() {
+    let ledger = Ledger::new();
+    let a = actor("a", 1);
+    ledger.reported(&a, &report(96, 96, &[]));
+    for sequence in 0..3 {
+        ledger.arrived(&a, 0, sequence, 32);
+    }
+    ledger.trained(32);
+    let saved = serde_json::to_string(&ledger.state()).unwrap();
+    // After the checkpoint two more unrolls are acknowledged and trained on, then the process dies.
+    ledger.arrived(&a, 0, 3, 32);
+    ledger.arrived(&a, 0, 4, 32);
+    ledger.trained(128);
+    let resumed = Ledger::restore(serde_json::from_str(&saved).unwrap());
+    assert_eq!(resumed.totals().dropped["learner_crash"], 64);
+    for _ in 0..2 {
+        resumed.reported(&a, &report(200, 160, &[]));
+    }
+    assert_eq!(resumed.totals().dropped["learner_crash"], 128);
+    assert_eq!(resumed.totals().in_flight, 40);
+    assert!(!resumed.arrived(&a, 0, 2, 32), "an unroll of before the checkpoint is a duplicate");
+    let again =
+        Ledger::restore(serde_json::from_str(&serde_json::to_string(&resumed.state()).unwrap()).unwrap());
+    assert_eq!(again.totals(), resumed.totals());
+}
+
+#[test]
+fn unknown_reasons_share_one_label_and_answers_are_not_counted_twice() {
+    let ledger = Ledger::new();
+    ledger.reported(&actor("a", 1), &report(9, 0, &[("x", 1), ("y", 2), ("stale", 6)]));
+    let totals = ledger.totals();
+    assert_eq!(totals.dropped.len(), 1);
+    assert_eq!(totals.dropped["other"], 3);
+}
+
+#[test]
+fn old_incarnations_are_folded_without_changing_the_sums() {
+    let ledger = Ledger::new();
+    for incarnation in 0..=MAX_INCARNATIONS as u64 {
+        ledger.lock().record(&actor("a", incarnation)).arrived += 1;
+    }
+    assert_eq!(ledger.lock().incarnations.len(), MAX_INCARNATIONS);
+    assert_eq!(ledger.totals().produced, MAX_INCARNATIONS as u64 + 1);
+}
+
+#[derive(Clone, Debug)]
+enum Move {
+    Report { who: u64, produced: u64, sent: u64, dropped: u64 },
+    Arrive { who: u64, slot: u32, sequence: u64 },
+    Supersede { who: u64 },
+    Train,
+    Drop,
+    Restart,
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        (0..3_u64, 0..2000_u64, 0..2000_u64, 0..200_u64)
+            .prop_map(|(who, produced, sent, dropped)| Move::Report { who, produced, sent, dropped }),
+        (0..3_u64, 0..4_u32, 0..30_u64).prop_map(|(who, slot, sequence)| Move::Arrive {
+            who,
+            slot,
+            sequence
+        }),
+        (0..3_u64).prop_map(|who| Move::Supersede { who }),
+        Just(Move::Train),
+        Just(Move::Drop),
+        Just(Move::Restart),
+    ];
+    proptest::collection::vec(one, 0..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn produced_is_trained_plus_dropped_plus_in_flight(history in moves()) {
+        let mut ledger = Ledger::new();
+        let mut queued = 0_u64;
+        let mut before = Totals::default();
+        for step in history {
+            match step {
+                Move::Report { who, produced, sent, dropped } => {
+                    ledger.reported(&actor("a", who), &report(produced, sent, &[("partial", dropped)]));
+                }
+                Move::Arrive { who, slot, sequence } => {
+                    if ledger.arrived(&actor("a", who), slot, sequence, 32) {
+                        queued += 1;
+                    }
+                }
+                Move::Supersede { who } => ledger.superseded(&actor("a", who)),
+                Move::Train if queued > 0 => {
+                    ledger.trained(32);
+                    queued -= 1;
+                }
+                Move::Drop if queued > 0 => {
+                    ledger.dropped("stale", 32);
+                    queued -= 1;
+                }
+                Move::Restart => {
+                    ledger = Ledger::restore(ledger.state());
+                    queued = 0;
+                }
+                Move::Train | Move::Drop => {}
+            }
+            let now = ledger.totals();
+            prop_assert_eq!(now.produced, now.trained + now.dropped.values().sum::<u64>() + now.in_flight);
+            prop_assert!(now.in_flight >= 32 * queued, "queued steps are in flight");
+            prop_assert!(now.produced >= before.produced && now.trained >= before.trained);
+            for (reason, steps) in &before.dropped {
+                prop_assert!(now.dropped.get(reason) >= Some(steps), "{} went down", reason);
+            }
+            before = now;
+        }
+    }
+}

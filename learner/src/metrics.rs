@@ -1,0 +1,280 @@
+//! Every metric the learner exports, declared once, and a setter for each.
+//!
+//! Labels are closed lists; actors, slots and versions are never labels.
+
+use metrics::{counter, gauge, histogram};
+use vpt_runtime::metrics::{MetricSpec, TIME_BUCKETS};
+
+use crate::ledger::{REASONS, Totals};
+use crate::version::Version;
+
+/// States of the training thread that are timed.
+pub const PHASES: &[&str] =
+    &["wait_data", "batch", "upload", "forward", "backward", "optimizer", "publish", "checkpoint"];
+/// What became of an unroll that reached the learner.
+pub const OUTCOMES: &[&str] = &["accepted", "stale", "duplicate", "invalid", "draining", "broken"];
+/// Terms of the loss.
+pub const LOSS_TERMS: &[&str] =
+    &["policy", "value", "entropy", "kl_pretrained", "aux_value", "aux_clone", "bc"];
+/// Heads of the policy.
+pub const HEADS: &[&str] = &["buttons", "camera"];
+/// Why a stream of an actor was ended by the learner.
+pub const REFUSALS: &[&str] =
+    &["handshake", "superseded", "protocol", "data_loss", "no_credit", "deadline", "draining"];
+
+const STALENESS_BUCKETS: &[f64] = &[0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0];
+
+/// All metrics of this crate.
+pub const SPECS: &[MetricSpec] = &[
+    MetricSpec::histogram(
+        "vpt_learner_step_phase_duration_seconds",
+        "Time of the training thread by what it was doing.",
+        "seconds",
+        TIME_BUCKETS,
+    )
+    .labels(&[("phase", PHASES)]),
+    MetricSpec::gauge("vpt_learner_queue_unrolls", "Unrolls waiting for the training thread.", ""),
+    MetricSpec::gauge("vpt_learner_queue_bytes", "Memory of the waiting unrolls.", "bytes"),
+    MetricSpec::gauge("vpt_learner_connected_actors", "Actors with an open push stream.", ""),
+    MetricSpec::counter("vpt_learner_actor_reconnects_total", "Push streams of actors seen before."),
+    MetricSpec::counter("vpt_learner_push_refused_total", "Push streams the learner ended, by reason.")
+        .labels(&[("reason", REFUSALS)]),
+    MetricSpec::counter("vpt_learner_unrolls_total", "Unrolls that reached the learner, by outcome.")
+        .labels(&[("outcome", OUTCOMES)]),
+    MetricSpec::counter("vpt_learner_unroll_bytes_total", "Encoded bytes of complete unrolls received."),
+    MetricSpec::histogram(
+        "vpt_learner_staleness_versions",
+        "Published versions between the acting and the current one, at consumption.",
+        "",
+        STALENESS_BUCKETS,
+    ),
+    MetricSpec::gauge(
+        "vpt_learner_capacity_frames_per_second",
+        "Frames the learner could consume: frames per step over step time without waiting.",
+        "",
+    ),
+    MetricSpec::gauge("vpt_learner_policy_version", "Sequence of the newest published weights.", ""),
+    MetricSpec::gauge("vpt_learner_policy_epoch", "Epoch of the newest published weights.", ""),
+    MetricSpec::counter("vpt_learner_optimizer_steps_total", "Optimiser steps taken."),
+    MetricSpec::counter("vpt_learner_env_frames_consumed_total", "Frames taken into training batches."),
+    MetricSpec::counter("vpt_learner_env_steps_produced_total", "Env steps taken by all actors."),
+    MetricSpec::counter("vpt_learner_env_steps_trained_total", "Env steps trained on."),
+    MetricSpec::counter("vpt_learner_env_steps_dropped_total", "Env steps given up, by reason.")
+        .labels(&[("reason", &REASONS)]),
+    MetricSpec::gauge("vpt_learner_env_steps_in_flight", "Env steps neither trained on nor dropped yet.", ""),
+    MetricSpec::gauge("vpt_learner_loss", "Last value of each term of the loss.", "")
+        .labels(&[("term", LOSS_TERMS)]),
+    MetricSpec::gauge(
+        "vpt_learner_kl_to_pretrained_nats",
+        "KL between pretrained and current policy.",
+        "nats",
+    ),
+    MetricSpec::gauge("vpt_learner_approx_kl_nats", "Approximate KL from the behaviour policy.", "nats"),
+    MetricSpec::gauge(
+        "vpt_learner_precision_kl_nats",
+        "Approximate KL at zero lag: what rounding the published weights costs.",
+        "nats",
+    ),
+    MetricSpec::gauge("vpt_learner_entropy_nats", "Entropy of each head.", "nats").labels(&[("head", HEADS)]),
+    MetricSpec::gauge("vpt_learner_clip_fraction_ratio", "Share of steps whose ratio was clipped.", "ratio"),
+    MetricSpec::gauge("vpt_learner_explained_variance_ratio", "Explained variance of the values.", "ratio"),
+    MetricSpec::gauge("vpt_learner_grad_norm", "Norm of the gradient before clipping.", ""),
+    MetricSpec::gauge("vpt_learner_learning_rate", "Learning rate in force.", ""),
+    MetricSpec::gauge("vpt_learner_kl_coef", "Coefficient of the KL to the pretrained policy.", ""),
+    MetricSpec::counter("vpt_learner_weights_publish_bytes_total", "Bytes of weights handed to actors."),
+    MetricSpec::gauge(
+        "vpt_learner_checkpoint_last_success_timestamp_seconds",
+        "Unix time of the last checkpoint.",
+        "seconds",
+    ),
+    MetricSpec::counter("vpt_learner_checkpoint_failures_total", "Checkpoints that could not be written."),
+    MetricSpec::counter(
+        "vpt_learner_nonfinite_batches_total",
+        "Batches skipped for a non-finite loss or gradient.",
+    ),
+    MetricSpec::counter(
+        "vpt_learner_kl_masked_steps_total",
+        "Steps without a KL term because the pretrained policy's state had a gap.",
+    ),
+    MetricSpec::counter("vpt_learner_null_actions_total", "Demonstration steps left out for doing nothing."),
+];
+
+/// Time the training thread spent in one of [`PHASES`], in seconds.
+pub fn phase_duration(phase: &'static str, seconds: f64) {
+    histogram!("vpt_learner_step_phase_duration_seconds", "phase" => phase).record(seconds);
+}
+
+/// What the queue holds.
+pub(crate) fn queue(unrolls: usize, bytes: u64) {
+    gauge!("vpt_learner_queue_unrolls").set(unrolls as f64);
+    gauge!("vpt_learner_queue_bytes").set(bytes as f64);
+}
+
+/// Actors with an open stream.
+pub(crate) fn connected_actors(count: usize) {
+    gauge!("vpt_learner_connected_actors").set(count as f64);
+}
+
+/// A known actor came back.
+pub(crate) fn actor_reconnect() {
+    counter!("vpt_learner_actor_reconnects_total").increment(1);
+}
+
+/// A push stream was ended for one of [`REFUSALS`].
+pub(crate) fn push_refused(reason: &'static str) {
+    counter!("vpt_learner_push_refused_total", "reason" => reason).increment(1);
+}
+
+/// An unroll with one of [`OUTCOMES`].
+pub(crate) fn unroll(outcome: &'static str) {
+    counter!("vpt_learner_unrolls_total", "outcome" => outcome).increment(1);
+}
+
+/// Encoded size of an unroll received.
+pub(crate) fn unroll_bytes(bytes: u64) {
+    counter!("vpt_learner_unroll_bytes_total").increment(bytes);
+}
+
+/// Staleness of an unroll at consumption.
+pub(crate) fn staleness(versions: u64) {
+    histogram!("vpt_learner_staleness_versions").record(versions as f64);
+}
+
+/// Frames the learner could consume per second.
+pub fn capacity(frames_per_second: f64) {
+    gauge!("vpt_learner_capacity_frames_per_second").set(frames_per_second);
+}
+
+/// The newest published weights.
+pub(crate) fn policy_version(version: Version) {
+    gauge!("vpt_learner_policy_version").set(version.sequence as f64);
+    gauge!("vpt_learner_policy_epoch").set(f64::from(version.epoch));
+}
+
+/// Optimiser steps taken over the whole run.
+pub fn optimizer_steps(total: u64) {
+    counter!("vpt_learner_optimizer_steps_total").absolute(total);
+}
+
+/// Frames just taken into a batch.
+pub fn frames_consumed(frames: u64) {
+    counter!("vpt_learner_env_frames_consumed_total").increment(frames);
+}
+
+/// The ledger's sums.
+pub(crate) fn ledger(totals: &Totals) {
+    counter!("vpt_learner_env_steps_produced_total").absolute(totals.produced);
+    counter!("vpt_learner_env_steps_trained_total").absolute(totals.trained);
+    for (reason, &steps) in &totals.dropped {
+        let reason = crate::ledger::bounded(reason);
+        counter!("vpt_learner_env_steps_dropped_total", "reason" => reason).absolute(steps);
+    }
+    gauge!("vpt_learner_env_steps_in_flight").set(totals.in_flight as f64);
+}
+
+/// One of [`LOSS_TERMS`].
+pub fn loss(term: &'static str, value: f64) {
+    gauge!("vpt_learner_loss", "term" => term).set(value);
+}
+
+/// KL between the pretrained and the current policy, in nats.
+pub fn kl_to_pretrained(nats: f64) {
+    gauge!("vpt_learner_kl_to_pretrained_nats").set(nats);
+}
+
+/// Approximate KL from the behaviour policy, in nats.
+pub fn approx_kl(nats: f64) {
+    gauge!("vpt_learner_approx_kl_nats").set(nats);
+}
+
+/// Approximate KL at zero lag, in nats.
+pub fn precision_kl(nats: f64) {
+    gauge!("vpt_learner_precision_kl_nats").set(nats);
+}
+
+/// Entropy of one of [`HEADS`], in nats.
+pub fn entropy(head: &'static str, nats: f64) {
+    gauge!("vpt_learner_entropy_nats", "head" => head).set(nats);
+}
+
+/// Share of steps whose ratio was clipped, 0 to 1.
+pub fn clip_fraction(ratio: f64) {
+    gauge!("vpt_learner_clip_fraction_ratio").set(ratio);
+}
+
+/// Explained variance of the values, at most 1.
+pub fn explained_variance(ratio: f64) {
+    gauge!("vpt_learner_explained_variance_ratio").set(ratio);
+}
+
+/// Norm of the gradient before clipping.
+pub fn grad_norm(norm: f64) {
+    gauge!("vpt_learner_grad_norm").set(norm);
+}
+
+/// Learning rate in force.
+pub fn learning_rate(rate: f64) {
+    gauge!("vpt_learner_learning_rate").set(rate);
+}
+
+/// Coefficient of the KL to the pretrained policy.
+pub fn kl_coef(coef: f64) {
+    gauge!("vpt_learner_kl_coef").set(coef);
+}
+
+/// Bytes of weights handed to an actor.
+pub(crate) fn weights_bytes(bytes: u64) {
+    counter!("vpt_learner_weights_publish_bytes_total").increment(bytes);
+}
+
+/// A checkpoint was written at this Unix time, in seconds.
+pub fn checkpoint_success(unix_seconds: f64) {
+    gauge!("vpt_learner_checkpoint_last_success_timestamp_seconds").set(unix_seconds);
+}
+
+/// A checkpoint could not be written.
+pub fn checkpoint_failure() {
+    counter!("vpt_learner_checkpoint_failures_total").increment(1);
+}
+
+/// A batch was skipped for a non-finite loss or gradient.
+pub fn nonfinite_batch() {
+    counter!("vpt_learner_nonfinite_batches_total").increment(1);
+}
+
+/// Steps that got no KL term.
+pub fn kl_masked_steps(steps: u64) {
+    counter!("vpt_learner_kl_masked_steps_total").increment(steps);
+}
+
+/// Demonstration steps left out of the loss.
+pub fn null_actions(steps: u64) {
+    counter!("vpt_learner_null_actions_total").increment(steps);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_declared_metric_is_served_and_every_setter_is_declared() {
+        let handle = vpt_runtime::metrics::install(&[SPECS]).unwrap();
+        phase_duration("forward", 0.1);
+        unroll("accepted");
+        staleness(2);
+        loss("policy", 1.5);
+        handle.run_upkeep();
+        let text = handle.render();
+        for spec in SPECS {
+            assert!(text.contains(&format!("# HELP {} ", spec.name)), "{} is missing", spec.name);
+        }
+        assert!(text.contains("vpt_learner_env_steps_dropped_total{reason=\"actor_lost\"} 0"), "{text}");
+        // The setters above this module and the declarations must name the same metrics.
+        let source = include_str!("metrics.rs");
+        let setters =
+            source.split("pub fn phase_duration").nth(1).unwrap().split("mod tests").next().unwrap();
+        for spec in SPECS {
+            assert!(setters.contains(&format!("\"{}\"", spec.name)), "{} has no setter", spec.name);
+        }
+    }
+}

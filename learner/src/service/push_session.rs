@@ -1,0 +1,311 @@
+//! One push stream: handshake, then unrolls in, acks and credits out, until either side ends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::{Status, Streaming};
+use vpt_proto::learner::v1::ack::Outcome;
+use vpt_proto::learner::v1::{
+    Ack, ActorReport, Credit, Hello, PushRequest, PushResponse, Welcome, push_request, push_response,
+};
+use vpt_proto::limits::PROTOCOL_VERSION;
+
+use super::Shared;
+use super::assembly::{Assembler, Complete};
+use crate::actors::Connection;
+use crate::admission::Envelope;
+use crate::credits::Account;
+use crate::ledger::{ActorKey, Report};
+use crate::metrics;
+use crate::version::Version;
+
+/// Bytes of an actor's name.
+const ACTOR_ID_BYTES: usize = 128;
+
+/// Reasons a report may list.
+const REPORTED_REASONS: usize = 64;
+
+/// How long an actor may leave replies unread.
+const REPLY_DEADLINE: Duration = Duration::from_secs(30);
+
+type Replies = mpsc::Sender<Result<PushResponse, Status>>;
+
+/// A stream the learner ends: what the actor is told, and the bounded label it is counted under.
+struct Refusal {
+    reason: &'static str,
+    status: Status,
+}
+
+fn refuse(reason: &'static str, status: Status) -> Refusal {
+    Refusal { reason, status }
+}
+
+/// Serves `inbound` until it ends; an error is what the actor is to be told.
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    mut inbound: Streaming<PushRequest>,
+    replies: &Replies,
+) -> Result<(), Status> {
+    let outcome = async {
+        let (actor, hello) = handshake(shared, &mut inbound).await?;
+        let mut session = Session::open(shared, actor, &hello, replies.clone())?;
+        session.welcome().await?;
+        session.serve(&mut inbound).await
+    };
+    match outcome.await {
+        Ok(()) => Ok(()),
+        Err(Refusal { reason, status }) => {
+            metrics::push_refused(reason);
+            Err(status)
+        }
+    }
+}
+
+async fn handshake(
+    shared: &Shared,
+    inbound: &mut Streaming<PushRequest>,
+) -> Result<(ActorKey, Hello), Refusal> {
+    let learner = &shared.learner;
+    let wait = Duration::from_secs_f64(learner.admission.hello_timeout_seconds);
+    let first = tokio::select! {
+        () = shared.shutdown.cancelled() => return Err(draining()),
+        first = timeout(wait, inbound.message()) => first,
+    };
+    let first = first
+        .map_err(|_| refuse("deadline", Status::deadline_exceeded("no hello in time")))?
+        .map_err(|status| refuse("protocol", status))?;
+    let Some(push_request::Kind::Hello(hello)) = first.and_then(|message| message.kind) else {
+        return Err(refuse("protocol", Status::invalid_argument("the first message must be a hello")));
+    };
+    let fail = |message: String| refuse("handshake", Status::failed_precondition(message));
+    if hello.protocol_version != PROTOCOL_VERSION {
+        return Err(fail(format!(
+            "protocol version: actor {}, learner {PROTOCOL_VERSION}; run the same build on both",
+            hello.protocol_version
+        )));
+    }
+    if hello.architecture != learner.architecture {
+        return Err(fail(format!(
+            "network architecture: actor {:?}, learner {:?}; give both the same policy section",
+            hello.architecture.chars().take(128).collect::<String>(),
+            learner.architecture
+        )));
+    }
+    let invalid = |message: String| refuse("handshake", Status::invalid_argument(message));
+    let max_slots = learner.admission.max_slots_per_actor;
+    if hello.slots == 0 || hello.slots > max_slots {
+        return Err(invalid(format!("{} slots; 1 to {max_slots} are accepted", hello.slots)));
+    }
+    let identity = hello.actor.as_ref().filter(|actor| {
+        (1..=ACTOR_ID_BYTES).contains(&actor.actor_id.len()) && !actor.actor_id.contains(char::is_control)
+    });
+    let Some(identity) = identity else {
+        return Err(invalid(format!("the actor needs a name of 1 to {ACTOR_ID_BYTES} bytes")));
+    };
+    let actor = ActorKey { actor_id: identity.actor_id.clone(), incarnation: identity.incarnation };
+    Ok((actor, hello))
+}
+
+fn draining() -> Refusal {
+    refuse("draining", Status::unavailable("the learner is stopping; reconnect later"))
+}
+
+/// A stream after its handshake.
+struct Session {
+    shared: Arc<Shared>,
+    actor: ActorKey,
+    connection: Connection,
+    account: Account,
+    assembler: Assembler,
+    replies: Replies,
+}
+
+impl Session {
+    fn open(shared: &Arc<Shared>, actor: ActorKey, hello: &Hello, replies: Replies) -> Result<Self, Refusal> {
+        let learner = &shared.learner;
+        if learner.queue.is_closed() {
+            return Err(draining());
+        }
+        if learner.weights.current().is_none() {
+            // Without a newest version nothing can be told from the future; the actor has nothing to act with either.
+            return Err(refuse("handshake", Status::unavailable("no weights are published yet")));
+        }
+        let connection = learner.actors.connect(&actor).map_err(|error| match error {
+            crate::actors::ConnectError::Superseded { .. } => {
+                refuse("superseded", Status::failed_precondition(error.to_string()))
+            }
+            crate::actors::ConnectError::TooMany { .. } => {
+                refuse("handshake", Status::resource_exhausted(error.to_string()))
+            }
+        })?;
+        if let Some(old) = &connection.superseded {
+            learner.ledger.superseded(old);
+        }
+        tracing::info!(
+            actor_id = actor.actor_id,
+            incarnation = actor.incarnation,
+            slots = hello.slots,
+            "actor connected"
+        );
+        Ok(Self {
+            shared: shared.clone(),
+            actor,
+            connection,
+            account: learner.queue.credits().open(learner.admission.credits_per_actor),
+            assembler: Assembler::new(hello.slots, learner.admission.max_unroll_bytes),
+            replies,
+        })
+    }
+
+    async fn welcome(&self) -> Result<(), Refusal> {
+        let learner = &self.shared.learner;
+        self.reply(push_response::Kind::Welcome(Welcome {
+            protocol_version: PROTOCOL_VERSION,
+            run_id: learner.run_id.clone(),
+            unroll_length: learner.spec.unroll_length as u32,
+            credits: self.account.grant().take(),
+            current: learner.weights.current().map(Into::into),
+        }))
+        .await
+    }
+
+    async fn serve(&mut self, inbound: &mut Streaming<PushRequest>) -> Result<(), Refusal> {
+        let idle = Duration::from_secs_f64(self.shared.learner.admission.idle_timeout_seconds);
+        let shutdown = self.shared.shutdown.clone();
+        let replaced = self.connection.replaced.clone();
+        let silent = tokio::time::sleep(idle);
+        tokio::pin!(silent);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Err(draining()),
+                () = replaced.cancelled() => {
+                    let message = "a newer stream of this actor took over";
+                    return Err(refuse("superseded", Status::aborted(message)));
+                }
+                () = self.account.grant().granted() => {
+                    let unrolls = self.account.grant().take();
+                    self.reply(push_response::Kind::Credit(Credit { unrolls })).await?;
+                }
+                () = &mut silent => {
+                    let message = format!("silent for {} s", idle.as_secs_f64());
+                    return Err(refuse("deadline", Status::deadline_exceeded(message)));
+                }
+                message = inbound.message() => {
+                    let message = message.map_err(|status| refuse("protocol", status))?;
+                    let Some(message) = message else { return Ok(()) };
+                    self.handle(message).await?;
+                    silent.as_mut().reset(tokio::time::Instant::now() + idle);
+                }
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: PushRequest) -> Result<(), Refusal> {
+        match message.kind {
+            Some(push_request::Kind::Chunk(chunk)) => {
+                let account = &self.account;
+                let whole = self.assembler.push(chunk, || account.spend()).map_err(|error| {
+                    metrics::unroll("broken");
+                    refuse(error.reason(), error.into())
+                })?;
+                match whole {
+                    Some(whole) => self.take_in(whole).await,
+                    None => Ok(()),
+                }
+            }
+            Some(push_request::Kind::Report(report)) => self.report(report),
+            Some(push_request::Kind::Hello(_)) => {
+                Err(refuse("protocol", Status::invalid_argument("a second hello")))
+            }
+            None => Err(refuse("protocol", Status::invalid_argument("an empty message"))),
+        }
+    }
+
+    /// Decodes, checks, books and queues a whole unroll, and answers it.
+    async fn take_in(&self, whole: Complete) -> Result<(), Refusal> {
+        let (slot, sequence) = (whole.slot, whole.sequence);
+        metrics::unroll_bytes(whole.encoded.len() as u64);
+        let (outcome, detail) = self.decide(whole).await?;
+        metrics::unroll(match outcome {
+            Outcome::Accepted => "accepted",
+            Outcome::Duplicate => "duplicate",
+            Outcome::Stale => "stale",
+            Outcome::Draining => "draining",
+            Outcome::Invalid | Outcome::Unspecified => "invalid",
+        });
+        let ack = Ack { slot, sequence, outcome: outcome.into(), detail };
+        self.reply(push_response::Kind::Ack(ack)).await
+    }
+
+    async fn decide(&self, whole: Complete) -> Result<(Outcome, String), Refusal> {
+        let learner = &self.shared.learner;
+        let (slot, sequence) = (whole.slot, whole.sequence);
+        if learner.ledger.has_arrived(&self.actor, slot, sequence) {
+            return Ok((Outcome::Duplicate, String::new()));
+        }
+        if learner.queue.is_closed() {
+            return Ok((Outcome::Draining, String::new()));
+        }
+        let newest = learner.weights.current().unwrap_or_default();
+        let envelope = Envelope { actor: self.actor.clone(), slot, sequence, newest };
+        let (spec, encoded) = (learner.spec.clone(), whole.encoded);
+        let admitted = tokio::task::spawn_blocking(move || spec.admit(encoded, &envelope))
+            .await
+            .map_err(|_| refuse("protocol", Status::internal("decoding the unroll failed")))?;
+        let steps = learner.spec.unroll_length as u64;
+        if !learner.ledger.arrived(&self.actor, slot, sequence, steps) {
+            return Ok((Outcome::Duplicate, String::new()));
+        }
+        let received = match admitted {
+            Ok(received) => received,
+            Err(error) => {
+                learner.ledger.dropped("invalid", steps);
+                tracing::warn!(actor_id = self.actor.actor_id, slot, sequence, %error, "unroll refused");
+                return Ok((Outcome::Invalid, error.to_string()));
+            }
+        };
+        // Versions only go up, so what is too old at the door can only be older at consumption.
+        let behind = newest.sequence.saturating_sub(received.version.sequence);
+        if behind > learner.queue.max_staleness() {
+            learner.ledger.dropped("stale", steps);
+            metrics::staleness(behind);
+            let detail = format!("version {} is {behind} behind {newest}", received.version);
+            return Ok((Outcome::Stale, detail));
+        }
+        if let Err(error) = learner.queue.offer(received, whole.ticket) {
+            // Closed since it was looked at: its credit rules out that it is full.
+            learner.ledger.dropped("draining", steps);
+            return Ok((Outcome::Draining, error.to_string()));
+        }
+        Ok((Outcome::Accepted, String::new()))
+    }
+
+    fn report(&self, report: ActorReport) -> Result<(), Refusal> {
+        if report.env_steps_dropped.len() > REPORTED_REASONS {
+            return Err(refuse("protocol", Status::invalid_argument("too many reasons in a report")));
+        }
+        if let Some(version) = report.acting_version {
+            self.connection.acting(Version::from(version));
+        }
+        let report = Report {
+            produced: report.env_steps_produced,
+            sent: report.env_steps_sent,
+            dropped: report.env_steps_dropped.into_iter().collect(),
+        };
+        self.shared.learner.ledger.reported(&self.actor, &report);
+        Ok(())
+    }
+
+    async fn reply(&self, kind: push_response::Kind) -> Result<(), Refusal> {
+        let reply = self.replies.send(Ok(PushResponse { kind: Some(kind) }));
+        match timeout(REPLY_DEADLINE, reply).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(refuse("protocol", Status::cancelled("the actor closed the stream"))),
+            Err(_) => {
+                Err(refuse("deadline", Status::deadline_exceeded("the actor does not read its replies")))
+            }
+        }
+    }
+}
