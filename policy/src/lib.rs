@@ -12,14 +12,18 @@
 pub mod action;
 mod config;
 pub mod device;
+pub mod distribution;
 mod error;
+mod net;
 mod parameters;
+mod plain;
 mod recurrent_state;
 mod rng;
 mod value_normalizer;
 
 pub use config::PolicyConfig;
 pub use error::{PolicyError, Result};
+pub use net::{Policy, PolicyOutput, ValueGradient};
 pub use parameters::{ExportDType, Parameters};
 pub use recurrent_state::{LayerState, RawLayerState, RecurrentState};
 pub use rng::CounterRng;

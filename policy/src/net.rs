@@ -1,0 +1,170 @@
+//! The policy network: frames and memory in, logits, values and new memory out.
+//!
+//! `lib/policy.py` of OpenAI's Video-Pre-Training: an IMPALA CNN per frame, transformer blocks over a sliding window
+//! of steps, and three linear heads. Deviation: the reference honours `is_first` only at the first step of a chunk;
+//! here every flag counts, so that a chunk equals its steps taken one by one.
+
+mod fan_in;
+mod heads;
+mod impala_cnn;
+mod masked_attention;
+mod residual_recurrent_block;
+mod visibility;
+
+use candle_core::{DType, Tensor};
+
+use crate::config::PolicyConfig;
+use crate::error::{PolicyError, Result};
+use crate::parameters::Parameters;
+use crate::recurrent_state::RecurrentState;
+use fan_in::{FanIn, Norm};
+use heads::Heads;
+use impala_cnn::ImpalaCnn;
+use residual_recurrent_block::ResidualRecurrentBlock;
+use visibility::Visibility;
+
+/// Whether the true value head's gradient reaches the trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ValueGradient {
+    /// It stops at the head; the auxiliary head's goes on.
+    #[default]
+    Detach,
+    /// It reaches the trunk, as with a single shared network.
+    Shared,
+}
+
+/// A network over given weights. It shares their storage: updated [`Parameters`] act at the next call.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    config: PolicyConfig,
+    cnn: ImpalaCnn,
+    blocks: Vec<ResidualRecurrentBlock>,
+    last_layer: FanIn,
+    final_norm: Norm,
+    heads: Heads,
+    value_gradient: ValueGradient,
+}
+
+/// What the network says about a chunk of T steps of B environments.
+#[derive(Debug, Clone)]
+pub struct PolicyOutput {
+    /// f32 [B, T, 8641], divided by the temperature, not normalised.
+    pub buttons_logits: Tensor,
+    /// f32 [B, T, 121], divided by the temperature, not normalised.
+    pub camera_logits: Tensor,
+    /// f32 [B, T], in the value normaliser's space.
+    pub value: Tensor,
+    /// f32 [B, T], in the value normaliser's space; absent where the weights have no auxiliary head.
+    pub aux_value: Option<Tensor>,
+    /// The memory after the chunk, without gradient.
+    pub state: RecurrentState,
+}
+
+impl Policy {
+    /// The network of `config` over `params`.
+    ///
+    /// # Errors
+    /// An architecture that cannot be built or that the weights do not have.
+    pub fn new(config: &PolicyConfig, params: &Parameters) -> Result<Self> {
+        config.validate()?;
+        if params.fingerprint() != config.fingerprint() {
+            let problem = "they are of another architecture than the configuration".to_owned();
+            return Err(PolicyError::Weights { problems: vec![problem] });
+        }
+        let blocks = (0..config.n_recurrence_layers)
+            .map(|i| ResidualRecurrentBlock::new(config, params, &format!("net.recurrent_layer.blocks.{i}")));
+        Ok(Self {
+            config: config.clone(),
+            cnn: ImpalaCnn::new(params)?,
+            blocks: blocks.collect::<Result<_>>()?,
+            last_layer: FanIn::new(params, "net.lastlayer")?,
+            final_norm: Norm::new(params, "net.final_ln")?,
+            heads: Heads::new(params, config.temperature)?,
+            value_gradient: ValueGradient::default(),
+        })
+    }
+
+    /// The same network with another path for the value gradient.
+    #[must_use]
+    pub fn with_value_gradient(self, value_gradient: ValueGradient) -> Self {
+        Self { value_gradient, ..self }
+    }
+
+    /// The architecture.
+    #[must_use]
+    pub fn config(&self) -> &PolicyConfig {
+        &self.config
+    }
+
+    /// Runs T steps of B environments: `frames` u8 [B, T, H, W, 3], `is_first` u8 [B, T] with every flag honoured,
+    /// and the memory before the first of them. T is free.
+    ///
+    /// # Errors
+    /// Inputs of another shape or type than the architecture's.
+    pub fn forward(
+        &self,
+        frames: &Tensor,
+        is_first: &Tensor,
+        state: &RecurrentState,
+    ) -> Result<PolicyOutput> {
+        let (batch, time) = self.check(frames, is_first)?;
+        state.check(&self.config, batch)?;
+        let flags = is_first.flatten_all()?.to_vec1::<u8>()?;
+
+        // [B * T, E] from here to the heads.
+        let mut x = self.cnn.forward(&frames.flatten(0, 1)?)?;
+        let mut layers = Vec::with_capacity(self.blocks.len());
+        let mut visibility: Option<Visibility> = None;
+        for (block, memory) in self.blocks.iter().zip(&state.layers) {
+            let mask = memory.mask.flatten_all()?.to_vec1::<u8>()?;
+            // All layers of a state normally have the same mask.
+            let seen = match visibility.take() {
+                Some(seen) if seen.is_of(&mask) => seen,
+                _ => Visibility::new(mask, &flags, batch, frames.device())?,
+            };
+            let (y, new_memory) = block.forward(&x, memory, &seen, time)?;
+            visibility = Some(seen);
+            layers.push(new_memory);
+            x = y;
+        }
+        let latent = self.last_layer.linear(&x.relu()?)?;
+        let latent = self.final_norm.forward(&latent)?;
+
+        let (buttons, camera) = self.heads.logits(&latent)?;
+        let value_latent = match self.value_gradient {
+            ValueGradient::Detach => latent.detach(),
+            ValueGradient::Shared => latent.clone(),
+        };
+        Ok(PolicyOutput {
+            buttons_logits: buttons.reshape((batch, time, ()))?,
+            camera_logits: camera.reshape((batch, time, ()))?,
+            value: self.heads.value(&value_latent)?.reshape((batch, time))?,
+            aux_value: self.heads.aux_value(&latent)?.map(|v| v.reshape((batch, time))).transpose()?,
+            state: RecurrentState { layers },
+        })
+    }
+
+    fn check(&self, frames: &Tensor, is_first: &Tensor) -> Result<(usize, usize)> {
+        let side = self.config.image_size;
+        let (batch, time) = match frames.dims() {
+            &[batch, time, h, w, 3] if h == side && w == side && batch * time > 0 => (batch, time),
+            other => {
+                let expected = format!("[B, T, {side}, {side}, 3]");
+                return Err(PolicyError::input("frames", expected, format!("{other:?}")));
+            }
+        };
+        if is_first.dims() != [batch, time] {
+            let expected = format!("[{batch}, {time}]");
+            return Err(PolicyError::input("is_first", expected, format!("{:?}", is_first.dims())));
+        }
+        for (what, tensor) in [("frames", frames), ("is_first", is_first)] {
+            if tensor.dtype() != DType::U8 {
+                return Err(PolicyError::input(what, "u8", format!("{:?}", tensor.dtype())));
+            }
+        }
+        Ok((batch, time))
+    }
+}
+
+#[cfg(test)]
+mod tests;

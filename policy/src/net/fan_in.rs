@@ -1,0 +1,83 @@
+//! The layer everything is made of: norm over the inputs, then a convolution or linear map, then ReLU
+//! (`FanInInitReLULayer`). The norm replaces the bias.
+
+use candle_core::Tensor;
+
+use crate::error::Result;
+use crate::parameters::Parameters;
+use crate::plain as ops;
+
+/// Gain and bias of a layer norm or one-group group norm.
+#[derive(Debug, Clone)]
+pub(super) struct Norm {
+    gain: Tensor,
+    bias: Tensor,
+}
+
+impl Norm {
+    pub(super) fn new(params: &Parameters, name: &str) -> Result<Self> {
+        let get = |part: &str| params.get(&format!("{name}.{part}")).cloned();
+        Ok(Self { gain: get("weight")?, bias: get("bias")? })
+    }
+
+    /// x [N, C] or [N, C, H, W].
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(ops::norm(x, &self.gain, &self.bias)?)
+    }
+}
+
+/// Weight [O, I] and, where there is one, bias [O] of a plain linear layer.
+#[derive(Debug, Clone)]
+pub(super) struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    pub(super) fn new(params: &Parameters, name: &str) -> Result<Self> {
+        let weight = params.get(&format!("{name}.weight"))?.clone();
+        Ok(Self { weight, bias: params.find(&format!("{name}.bias")).cloned() })
+    }
+
+    /// x [N, I] to [N, O].
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(ops::linear(x, &self.weight, self.bias.as_ref(), false)?)
+    }
+
+    /// As [`forward`](Self::forward), the result divided by `temperature` without a pass over it.
+    pub(super) fn forward_divided(&self, x: &Tensor, temperature: f64) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(|bias| bias / temperature).transpose()?;
+        Ok(ops::linear(&(x / temperature)?, &self.weight, bias.as_ref(), false)?)
+    }
+}
+
+/// Norm, layer, ReLU; the first convolution of all has a bias in place of the norm.
+#[derive(Debug, Clone)]
+pub(super) struct FanIn {
+    norm: Option<Norm>,
+    layer: Linear,
+}
+
+impl FanIn {
+    pub(super) fn new(params: &Parameters, name: &str) -> Result<Self> {
+        let has_norm = params.find(&format!("{name}.norm.weight")).is_some();
+        let norm = has_norm.then(|| Norm::new(params, &format!("{name}.norm"))).transpose()?;
+        Ok(Self { norm, layer: Linear::new(params, &format!("{name}.layer"))? })
+    }
+
+    /// x [N, I] to [N, O].
+    pub(super) fn linear(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.normed(x)?;
+        Ok(ops::linear(&x, &self.layer.weight, self.layer.bias.as_ref(), true)?)
+    }
+
+    /// x [N, I, H, W] to [N, O, H, W] by a 3x3 convolution.
+    pub(super) fn conv(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.normed(x)?;
+        Ok(ops::conv3x3(&x, &self.layer.weight, self.layer.bias.as_ref(), true)?)
+    }
+
+    fn normed(&self, x: &Tensor) -> Result<Tensor> {
+        self.norm.as_ref().map_or_else(|| Ok(x.clone()), |norm| norm.forward(x))
+    }
+}
