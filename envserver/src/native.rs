@@ -8,3 +8,13 @@ pub mod item;
 pub mod scene;
 pub mod terrain;
 pub mod voxels;
+
+pub(crate) mod entity;
+pub(crate) mod gui;
+pub(crate) mod inventory;
+pub(crate) mod look;
+pub(crate) mod mining;
+pub(crate) mod physics;
+pub(crate) mod player;
+pub(crate) mod recipe;
+pub(crate) mod target;
