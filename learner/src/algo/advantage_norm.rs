@@ -1,0 +1,42 @@
+//! Advantages of a whole batch to zero mean and unit variance.
+//!
+//! As openai/phasic-policy-gradient does over all segments of a policy phase (not per minibatch):
+//! `(A - mean) / (sqrt(E[A^2] - E[A]^2) + 1e-8)`.
+
+/// Normalises in place over every advantage of every unroll; a constant batch becomes zeros.
+pub fn normalize_advantages(advantages: &mut [Vec<f32>]) {
+    let count = advantages.iter().map(Vec::len).sum::<usize>();
+    if count == 0 {
+        return;
+    }
+    let all = || advantages.iter().flatten().map(|&a| f64::from(a));
+    let mean = all().sum::<f64>() / count as f64;
+    // Two passes: E[A^2] - E[A]^2 in one pass loses digits when the mean is large.
+    let variance = all().map(|a| (a - mean).powi(2)).sum::<f64>() / count as f64;
+    let scale = 1.0 / (variance.sqrt() + 1e-8);
+    for advantage in advantages.iter_mut().flatten() {
+        *advantage = ((f64::from(*advantage) - mean) * scale) as f32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalize_advantages;
+
+    #[test]
+    fn mean_and_variance_are_taken_over_the_whole_batch() {
+        let mut batch = vec![vec![1.0, 2.0], vec![3.0, 6.0]];
+        normalize_advantages(&mut batch);
+        let flat: Vec<f32> = batch.concat();
+        assert!(flat.iter().sum::<f32>().abs() < 1e-6);
+        assert!((flat.iter().map(|a| a * a).sum::<f32>() / 4.0 - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn constant_and_empty_batches_are_harmless() {
+        let mut batch = vec![vec![2.5; 4]];
+        normalize_advantages(&mut batch);
+        assert_eq!(batch, vec![vec![0.0; 4]]);
+        normalize_advantages(&mut []);
+    }
+}
