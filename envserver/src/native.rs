@@ -5,8 +5,11 @@
 pub mod block;
 pub mod fixed_trig;
 pub mod item;
+pub mod render;
 pub mod scene;
+pub(crate) mod sprites;
 pub mod terrain;
+pub(crate) mod textures;
 pub mod voxels;
 
 pub(crate) mod entity;

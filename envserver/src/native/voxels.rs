@@ -61,7 +61,7 @@ impl Voxels {
             occupied: vec![0; height * SIDE],
             scratch: Scratch::default(),
             revision: 0,
-            ground: vec![0; LAYER],
+            ground: vec![0; LAYER + PADDING],
             trees: Vec::new(),
         };
         voxels.rebuild();

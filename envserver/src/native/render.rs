@@ -1,0 +1,173 @@
+//! The software renderer: casts one ray per pixel through the voxels, then draws items and the hand.
+//!
+//! Two ray casters give the same pixels to the last bit: `scalar`, the reference, and `avx2`,
+//! chosen at run time where the machine has it.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod billboards;
+mod hand;
+mod scalar;
+mod view;
+
+use super::block::Block;
+use super::scene::Scene;
+use super::textures::{self, FACES, LEVELS, TEXELS};
+use view::View;
+
+/// Draws scenes; keeps its buffers from frame to frame.
+#[derive(Debug)]
+pub struct Renderer {
+    path: Path,
+    view: View,
+    depths: Vec<f32>,
+    special: Special,
+}
+
+/// Which ray caster draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// One ray at a time, on any machine.
+    Scalar,
+    /// Eight rays at a time.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+}
+
+impl Path {
+    /// The fastest this machine can run.
+    pub fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            return Path::Avx2;
+        }
+        Path::Scalar
+    }
+}
+
+/// Cells that look different this frame: the targeted block and the one being broken.
+#[derive(Debug)]
+struct Special {
+    /// Their places in the volume; -1 where there is none.
+    cells: [i32; 2],
+    /// Their textures, laid out as the table of all blocks.
+    texels: Vec<u32>,
+    drawn: [Option<Decoration>; 2],
+}
+
+type Decoration = (Block, bool, Option<u8>);
+
+/// What a ray caster reads.
+struct Cast<'a> {
+    view: &'a View,
+    distance: &'a [u8],
+    blocks: &'a [u8],
+    ground: &'a [u8],
+    textures: &'a [u32],
+    block_count: usize,
+    special: &'a Special,
+}
+
+impl Cast<'_> {
+    /// The place in the volume's arrays of a cell relative to the eye's block.
+    fn index(&self, cell: [i32; 3]) -> usize {
+        ((self.view.base[1] + cell[1]) as usize) << 14 | self.column(cell)
+    }
+
+    /// The column's place within a layer.
+    fn column(&self, cell: [i32; 3]) -> usize {
+        let wrap = |axis: usize| ((self.view.base[axis] + cell[axis]) & 127) as usize;
+        wrap(2) << 7 | wrap(0)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn cells(&self) -> usize {
+        (self.view.top as usize) << 14
+    }
+}
+
+impl Default for Renderer {
+    fn default() -> Self {
+        Self::new(Path::best())
+    }
+}
+
+impl Renderer {
+    /// A renderer that casts rays the given way; `Renderer::default()` takes the fastest.
+    pub fn new(path: Path) -> Self {
+        let special =
+            Special { cells: [-1; 2], texels: vec![0; LEVELS * 2 * FACES * TEXELS], drawn: [None; 2] };
+        // The vector path must never run where the machine lacks it.
+        let path = if Path::best() == path { path } else { Path::Scalar };
+        Self { path, view: View::default(), depths: Vec::new(), special }
+    }
+
+    /// Draws a scene as `height * width * 3` bytes of RGB, rows from the top.
+    ///
+    /// # Panics
+    /// When `out` is not exactly that long.
+    pub fn render(&mut self, scene: &Scene<'_>, width: usize, height: usize, out: &mut [u8]) {
+        assert_eq!(out.len(), width * height * 3, "the frame buffer must be height x width x 3 bytes");
+        if out.is_empty() {
+            return;
+        }
+        self.view.aim(scene, width, height);
+        self.special.dress(scene);
+        self.depths.resize(width * height, 0.0);
+        let cast = Cast {
+            view: &self.view,
+            distance: scene.voxels.distance_bytes(),
+            blocks: scene.voxels.block_bytes(),
+            ground: &scene.voxels.ground,
+            textures: textures::table(),
+            block_count: Block::ALL.len(),
+            special: &self.special,
+        };
+        let (across, down) = match self.path {
+            Path::Scalar => (0, 0),
+            // SAFETY: `new` keeps this path only where the machine has AVX2.
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 => unsafe { avx2::draw(&cast, out, &mut self.depths) },
+        };
+        scalar::draw(&cast, across..width, 0..down, out, &mut self.depths);
+        scalar::draw(&cast, 0..width, down..height, out, &mut self.depths);
+        billboards::draw(&self.view, scene, &self.depths, out);
+        hand::draw(scene.hand, width, height, out);
+    }
+}
+
+impl Special {
+    /// Prepares the textures of the targeted block and the one being broken.
+    fn dress(&mut self, scene: &Scene<'_>) {
+        let mut wanted: [Option<([i32; 3], bool, Option<u8>)>; 2] = [None; 2];
+        if let Some((cell, stage)) = scene.breaking {
+            wanted[0] = Some((cell, scene.target == Some(cell), Some(stage)));
+        }
+        if let Some(cell) = scene.target {
+            wanted[1] = Some((cell, true, None));
+        }
+        for (slot, want) in wanted.into_iter().enumerate() {
+            self.cells[slot] = -1;
+            let Some(([x, y, z], outline, crack)) = want else { continue };
+            if !(0..scene.voxels.height()).contains(&y) {
+                continue;
+            }
+            self.cells[slot] = y << 14 | (z & 127) << 7 | (x & 127);
+            let decoration = (scene.voxels.get(x, y, z), outline, crack);
+            if self.drawn[slot] != Some(decoration) {
+                self.drawn[slot] = Some(decoration);
+                self.paint(slot, decoration);
+            }
+        }
+    }
+
+    fn paint(&mut self, slot: usize, (block, outline, crack): Decoration) {
+        let faces: [textures::Face; FACES] =
+            std::array::from_fn(|face| textures::decorate(&textures::draw_face(block, face), outline, crack));
+        let each = FACES * TEXELS;
+        for (level, texels) in textures::with_levels(&faces).chunks_exact(each).enumerate() {
+            let start = (level * self.cells.len() + slot) * each;
+            self.texels[start..start + each].copy_from_slice(texels);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The player's hand in the lower right corner: a bare arm or the held item, moved by a swing.
+
+use super::super::scene::HandView;
+use super::super::sprites;
+
+/// Where the hand rests and how large it is, in the 640x360 layout.
+const REST: [f32; 2] = [470.0, 215.0];
+const SIZE: f32 = 130.0;
+
+/// Draws the hand over a frame.
+pub(super) fn draw(hand: HandView, width: usize, height: usize, out: &mut [u8]) {
+    let swing = hand.swing.clamp(0.0, 1.0);
+    // A parabola: out towards the crosshair and back.
+    let reach = 4.0 * swing * (1.0 - swing);
+    let corner = [REST[0] - 90.0 * reach, REST[1] - 30.0 * reach + 40.0 * swing * reach];
+    let per_pixel = [640.0 / width as f32, 360.0 / height as f32];
+    let first = [corner[0] / per_pixel[0], corner[1] / per_pixel[1]].map(|at| at.max(0.0) as usize);
+    for y in first[1]..height {
+        for x in first[0]..width {
+            let u = ((x as f32 + 0.5) * per_pixel[0] - corner[0]) / SIZE;
+            let v = ((y as f32 + 0.5) * per_pixel[1] - corner[1]) / SIZE;
+            if u < 0.0 || v < 0.0 {
+                continue;
+            }
+            let colour = match hand.item {
+                Some(item) => held(sprites::of(item), u, v),
+                None => arm(u, v),
+            };
+            if let Some(rgb) = colour {
+                let pixel = (y * width + x) * 3;
+                out[pixel..pixel + 3].copy_from_slice(&rgb);
+            }
+        }
+    }
+}
+
+fn held(sprite: &sprites::Sprite, u: f32, v: f32) -> Option<[u8; 3]> {
+    if u >= 1.0 || v >= 1.0 {
+        return None;
+    }
+    let [r, g, b, alpha] = sprite[(v * 16.0) as usize * 16 + (u * 16.0) as usize].to_le_bytes();
+    (alpha != 0).then_some([r, g, b])
+}
+
+/// A forearm that rises from the lower right: a slanted bar with a lit and a shaded side.
+fn arm(u: f32, v: f32) -> Option<[u8; 3]> {
+    // Along the arm from its end at the upper left, and across it.
+    let (along, across) = (u * 0.64 + v * 0.77, v * 0.64 - u * 0.77);
+    if along < 0.3 || !(-0.24..0.2).contains(&across) {
+        return None;
+    }
+    Some(match across {
+        across if along < 0.34 => [206, 158, 128].map(|c: u8| if across > 0.06 { c - 30 } else { c }),
+        across if across > 0.06 => [150, 108, 84],
+        _ if along > 0.95 => [38, 130, 134],
+        _ => [190, 142, 112],
+    })
+}

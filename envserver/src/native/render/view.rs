@@ -1,0 +1,100 @@
+//! A frame's geometry: the eye, the pixel grid's rays, and how fog and detail depend on depth.
+//!
+//! Everything the two ray casters share is computed here once, so that their results can be equal
+//! to the last bit. No fused multiply-add anywhere: not every machine has it.
+
+use super::super::fixed_trig::{look_vector, right_vector};
+use super::super::scene::Scene;
+
+/// How far one sees, in blocks; half a world period, so that nothing is seen twice.
+pub(super) const FAR: f32 = 64.0;
+/// Tangent of half the vertical field of view (70 degrees).
+const TAN_HALF_HEIGHT: f32 = 0.700_207_5;
+/// The view is 16:9 whatever the pixel grid: square frames are squashed, as the policy expects.
+const ASPECT: f32 = 16.0 / 9.0;
+/// Direction components are kept this far from zero.
+pub(super) const LEAST: f32 = 1e-6;
+
+/// Light of a block face by how deep below the ground the air before it lies.
+pub(super) static LIGHT: [f32; 8] = [1.0, 0.85, 0.72, 0.62, 0.54, 0.48, 0.43, 0.4];
+/// Light of the faces across x, across y from below, across z; from above it is full.
+pub(super) const LIGHT_X: f32 = 0.62;
+pub(super) const LIGHT_BOTTOM: f32 = 0.5;
+pub(super) const LIGHT_Z: f32 = 0.8;
+/// The sky at the horizon, which is also the fog, and overhead (RGB).
+pub(super) const HORIZON: [f32; 3] = [186.0, 212.0, 255.0];
+pub(super) const ZENITH: [f32; 3] = [104.0, 152.0, 250.0];
+/// Fog begins at this share of [`FAR`].
+pub(super) const FOG_START: f32 = 0.55;
+/// How fast the sky turns from horizon to zenith, per unit of elevation.
+pub(super) const SKY_SLOPE: f32 = 1.5;
+/// Beyond this slant a face gets no coarser.
+pub(super) const SLANT_CAP: f32 = 8.0;
+
+/// The eye and the ray grid of one frame.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// Offset along `right` per pixel column.
+    pub(super) columns: Vec<f32>,
+    /// Offset along `up` per pixel row.
+    pub(super) rows: Vec<f32>,
+    pub(super) forward: [f32; 3],
+    pub(super) right: [f32; 3],
+    pub(super) up: [f32; 3],
+    /// The block the eye is in; rays are traced relative to it, so precision is the same everywhere.
+    pub(super) base: [i32; 3],
+    /// The eye within that block, each in [0, 1).
+    pub(super) origin: [f32; 3],
+    /// Height of the volume.
+    pub(super) top: i32,
+    /// Depths at which a texture takes the next coarser level.
+    pub(super) level_depths: [f32; 4],
+}
+
+impl View {
+    /// Points the view as the scene says, for a frame of the given size.
+    pub(super) fn aim(&mut self, scene: &Scene<'_>, width: usize, height: usize) {
+        if (self.width, self.height) != (width, height) {
+            (self.width, self.height) = (width, height);
+            let spread = |count: usize, reach: f32| {
+                (0..count).map(move |at| (2.0 * (at as f32 + 0.5) / count as f32 - 1.0) * reach)
+            };
+            self.columns = spread(width, TAN_HALF_HEIGHT * ASPECT).collect();
+            self.rows = spread(height, -TAN_HALF_HEIGHT).collect();
+        }
+        self.forward = look_vector(scene.yaw, scene.pitch);
+        self.right = right_vector(scene.yaw);
+        let ([fx, fy, fz], [rx, _, rz]) = (self.forward, self.right);
+        // up = right x forward; right has no y.
+        self.up = [-rz * fy, rz * fx - rx * fz, rx * fy];
+        for axis in 0..3 {
+            // Absurd positions are pulled in; the world repeats in x and z anyway.
+            let at = scene.eye[axis].clamp(-8_000_000.0, 8_000_000.0);
+            let floor = at.floor();
+            self.base[axis] = floor as i32;
+            self.origin[axis] = (at - floor).clamp(0.0, 0.999_999);
+        }
+        self.top = scene.voxels.height();
+        // A pixel covers this many texels per block of depth (the mean of both directions).
+        let texels = 16.0 * TAN_HALF_HEIGHT * (1.0 / height as f32 + ASPECT / width as f32);
+        self.level_depths = [1.4, 2.8, 5.6, 11.2].map(|wide| wide / texels);
+    }
+
+    /// Where a point lies: columns and rows from the frame's top left, and its depth.
+    pub(super) fn project(&self, point: [f32; 3], eye: [f32; 3]) -> ([f32; 2], f32) {
+        let offset = [point[0] - eye[0], point[1] - eye[1], point[2] - eye[2]];
+        let along = |axis: [f32; 3]| offset[0] * axis[0] + offset[1] * axis[1] + offset[2] * axis[2];
+        let depth = along(self.forward);
+        let (right, up) = (along(self.right) / depth, along(self.up) / depth);
+        let column = (right / (TAN_HALF_HEIGHT * ASPECT) + 1.0) * 0.5 * self.width as f32;
+        let row = (1.0 - up / TAN_HALF_HEIGHT) * 0.5 * self.height as f32;
+        ([column, row], depth)
+    }
+
+    /// How many pixel columns and rows one block spans at a depth of one block.
+    pub(super) fn pixels_per_block(&self) -> [f32; 2] {
+        [self.width as f32 / (2.0 * TAN_HALF_HEIGHT * ASPECT), self.height as f32 / (2.0 * TAN_HALF_HEIGHT)]
+    }
+}

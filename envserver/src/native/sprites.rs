@@ -1,0 +1,142 @@
+//! Item pictures: 16x16 texels with transparency, drawn by rule; blocks appear as small cubes.
+
+use std::sync::OnceLock;
+
+use super::block::Block;
+use super::item::Item;
+use super::textures::{self, Face, SIDE, TEXELS};
+
+/// A picture, `[v * 16 + u]`, each texel `0xAABBGGRR`; alpha is 0 or 255.
+pub(super) type Sprite = [u32; TEXELS];
+
+const OPAQUE: u32 = 0xff00_0000;
+
+/// The picture of an item.
+pub(super) fn of(item: Item) -> &'static Sprite {
+    static SPRITES: OnceLock<Vec<Sprite>> = OnceLock::new();
+    &SPRITES.get_or_init(|| Item::ALL.into_iter().map(draw).collect())[item as usize]
+}
+
+/// The block an item places, which is also what its picture shows.
+pub(super) fn block_of(item: Item) -> Option<Block> {
+    match item {
+        Item::Log => Some(Block::Log),
+        Item::Planks => Some(Block::Planks),
+        Item::CraftingTable => Some(Block::CraftingTable),
+        Item::Dirt => Some(Block::Dirt),
+        Item::Sand => Some(Block::Sand),
+        Item::Gravel => Some(Block::Gravel),
+        Item::Cobblestone => Some(Block::Cobblestone),
+        Item::IronOre => Some(Block::IronOre),
+        _ => None,
+    }
+}
+
+fn draw(item: Item) -> Sprite {
+    if let Some(block) = block_of(item) {
+        return cube(block);
+    }
+    std::array::from_fn(|at| {
+        let (x, y) = ((at % SIDE) as i32, (at / SIDE) as i32);
+        let colour = match item {
+            Item::Stick => stick(x, y, 1..14),
+            Item::Sapling => sapling(x, y),
+            Item::Coal => lump(x, y, [44, 44, 46]),
+            Item::Diamond => gem(x, y),
+            Item::WoodenPickaxe => pickaxe(x, y, [150, 116, 68]),
+            Item::StonePickaxe => pickaxe(x, y, [140, 140, 140]),
+            _ => Some([200, 0, 200]),
+        };
+        colour.map_or(0, |[r, g, b]: [u32; 3]| OPAQUE | r | g << 8 | b << 16)
+    })
+}
+
+/// A block seen from a corner: its top as a rhombus, two sides below.
+fn cube(block: Block) -> Sprite {
+    let (top, side) = (textures::draw_face(block, 0), textures::draw_face(block, 1));
+    std::array::from_fn(|at| {
+        let (x, y) = ((at % SIDE) as f32 + 0.5, (at / SIDE) as f32 + 0.5);
+        let (across, down) = ((x - 8.0) / 8.0, y / 4.0);
+        let (u, v) = ((down + across) / 2.0, (down - across) / 2.0);
+        let inside = |a: f32| (0.0..1.0).contains(&a);
+        if inside(u) && inside(v) {
+            return shaded(&top, u, v, 256);
+        }
+        // The left side stands on v = 1, the right one on u = 1.
+        let (along, light) = if x < 8.0 { (x / 8.0, 205) } else { ((x - 8.0) / 8.0, 150) };
+        let sunk = if x < 8.0 { along } else { 1.0 - along };
+        let deep = (y - 4.0 - 4.0 * sunk) / 8.0;
+        if inside(deep) { shaded(&side, along, deep, light) } else { 0 }
+    })
+}
+
+fn shaded(face: &Face, u: f32, v: f32, light: u32) -> u32 {
+    let texel = face[(v * 16.0) as usize * SIDE + (u * 16.0) as usize];
+    let scale = |shift: u32| ((texel >> shift & 255) * light) >> 8 << shift;
+    OPAQUE | scale(0) | scale(8) | scale(16)
+}
+
+fn stick(x: i32, y: i32, along: std::ops::Range<i32>) -> Option<[u32; 3]> {
+    let off = x + y - 15;
+    match off {
+        0 if along.contains(&x) => Some([137, 103, 39]),
+        1 if along.contains(&x) => Some([84, 60, 22]),
+        _ => None,
+    }
+}
+
+fn pickaxe(x: i32, y: i32, head: [u32; 3]) -> Option<[u32; 3]> {
+    // An arc around the lower left corner, cut to the upper right.
+    let (dx, dy) = (x - 2, 13 - y);
+    let out = dx * dx + dy * dy;
+    let arc = (110..=172).contains(&out) && dx >= 2 && dy >= 2 && x + 15 - y >= 12;
+    if arc {
+        let rim = out > 150 || out < 120;
+        return Some(if rim { head.map(|channel| channel * 2 / 3) } else { head });
+    }
+    stick(x, y, 1..12)
+}
+
+fn lump(x: i32, y: i32, base: [u32; 3]) -> Option<[u32; 3]> {
+    let (dx, dy) = (x * 2 - 15, y * 2 - 16);
+    let rough = textures::noise((x / 2) as usize, (y / 2) as usize, 5) as i32 % 24;
+    (dx * dx + dy * dy < 110 + rough).then(|| {
+        let light = textures::noise((x / 2) as usize, (y / 3) as usize, 6) / 5;
+        base.map(|channel| channel + light)
+    })
+}
+
+fn gem(x: i32, y: i32) -> Option<[u32; 3]> {
+    let (dx, dy) = ((x * 2 - 15).abs(), y * 2 - 16);
+    let inside = if dy < -4 { dx <= 12 + (dy + 4) && dy >= -10 } else { dx + dy <= 10 && dx <= 13 };
+    let edge = dx + dy.abs() > 9;
+    inside.then_some(if edge { [34, 150, 150] } else { [120, 235, 225] })
+}
+
+fn sapling(x: i32, y: i32) -> Option<[u32; 3]> {
+    let (dx, dy) = (x * 2 - 15, y * 2 - 11);
+    if dx * dx + dy * dy < 70 && textures::noise(x as usize, y as usize, 9) > 60 {
+        return Some(if textures::noise(x as usize, y as usize, 8) > 128 {
+            [72, 150, 44]
+        } else {
+            [44, 108, 28]
+        });
+    }
+    ((10..15).contains(&y) && (7..9).contains(&x)).then_some([96, 70, 40])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_has_a_picture_of_its_own() {
+        for item in Item::ALL {
+            let covered = of(item).iter().filter(|texel| **texel >> 24 == 255).count();
+            assert!((20..240).contains(&covered), "{} covers {covered} texels", item.name());
+            for other in Item::ALL {
+                assert!(item == other || of(item) != of(other), "{} and {}", item.name(), other.name());
+            }
+        }
+    }
+}
