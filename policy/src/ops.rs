@@ -1,0 +1,36 @@
+//! The network's heavy operations on the CPU, each with its gradient.
+//!
+//! All take and give contiguous f32 tensors and take part in candle's `backward()`; inputs that track no gradient cost
+//! none. Results do not depend on thread scheduling, and a row's or image's forward result does not depend on the batch
+//! it is in. Instruction sets (AVX-512, AVX2, none) are chosen at run time.
+//!
+//! Attention: use [`attention`] whole, or [`masked_softmax`] between two matrix products of your own.
+//! For the trunk prefer [`conv3x3_relu_pool`] and [`norm_conv3x3_relu`] to `norm`, `conv3x3`, `max_pool_3x3_s2` in a
+//! row: they keep what lies between inside the cache and save neither time nor memory on storing it.
+
+mod attention;
+mod categorical;
+mod conv;
+mod frames;
+mod kernel;
+mod linear;
+mod norm;
+mod pool;
+mod simd;
+mod softmax;
+mod storage;
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
+
+
+pub use self::attention::attention;
+pub use self::categorical::{entropy, kl, log_prob, log_sum_exp_rows};
+pub use self::conv::{conv3x3, conv3x3_relu_pool, norm_conv3x3_relu};
+pub use self::frames::frames_to_input;
+pub use self::linear::linear;
+pub use self::norm::norm;
+pub use self::pool::max_pool_3x3_s2;
+pub use self::softmax::{masked_softmax, softmax_last_dim};
