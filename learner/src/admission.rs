@@ -31,9 +31,9 @@ pub struct AdmissionConfig {
     /// Unrolls older (or newer) than this many published versions at consumption are dropped.
     pub max_staleness: u64,
     /// Unrolls the queue holds; also the number of credits.
-    pub queue_unrolls: u32,
-    /// Credits one actor may hold at a time.
-    pub credits_per_actor: u32,
+    pub queue_unrolls: usize,
+    /// Credits one actor may hold at a time; never more than two a slot or half the queue.
+    pub credits_per_actor: usize,
     /// Largest encoded unroll, in bytes; at most 256 MiB.
     pub max_unroll_bytes: u64,
     /// Actors that may be connected at a time.

@@ -1,6 +1,7 @@
 //! The learner: takes unrolls in, trains on them, and hands new weights out.
 //!
 //! # Layout
+//! - [`algo`]: losses and estimators as pure functions
 //! - [`service`], [`serve`]: the gRPC face (trajectories up, weights down, status)
 //! - [`admission`]: what an unroll must look like to be let in
 //! - [`queue`], [`credits`]: the bounded queue between the network and the training thread, and its flow control
@@ -10,6 +11,7 @@
 
 pub mod actors;
 pub mod admission;
+pub mod algo;
 pub mod credits;
 pub mod error;
 pub mod event_log;

@@ -3,6 +3,7 @@
 //! Labels are closed lists; actors, slots and versions are never labels.
 
 use metrics::{counter, gauge, histogram};
+use vpt_runtime::clock::TimeAccount;
 use vpt_runtime::metrics::{MetricSpec, TIME_BUCKETS};
 
 use crate::ledger::{REASONS, Totals};
@@ -10,7 +11,7 @@ use crate::version::Version;
 
 /// States of the training thread that are timed.
 pub const PHASES: &[&str] =
-    &["wait_data", "batch", "upload", "forward", "backward", "optimizer", "publish", "checkpoint"];
+    &["other", "wait_data", "batch", "upload", "forward", "backward", "optimizer", "publish", "checkpoint"];
 /// What became of an unroll that reached the learner.
 pub const OUTCOMES: &[&str] = &["accepted", "stale", "duplicate", "invalid", "draining", "broken"];
 /// Terms of the loss.
@@ -33,6 +34,12 @@ pub const SPECS: &[MetricSpec] = &[
         TIME_BUCKETS,
     )
     .labels(&[("phase", PHASES)]),
+    MetricSpec::gauge(
+        "vpt_learner_time_seconds",
+        "Wall-clock time of the training thread by state; the states add up.",
+        "seconds",
+    )
+    .labels(&[("state", PHASES)]),
     MetricSpec::gauge("vpt_learner_queue_unrolls", "Unrolls waiting for the training thread.", ""),
     MetricSpec::gauge("vpt_learner_queue_bytes", "Memory of the waiting unrolls.", "bytes"),
     MetricSpec::gauge("vpt_learner_connected_actors", "Actors with an open push stream.", ""),
@@ -102,6 +109,11 @@ pub const SPECS: &[MetricSpec] = &[
 /// Time the training thread spent in one of [`PHASES`], in seconds.
 pub fn phase_duration(phase: &'static str, seconds: f64) {
     histogram!("vpt_learner_step_phase_duration_seconds", "phase" => phase).record(seconds);
+}
+
+/// The account of the training thread's time by [`PHASES`], opened now in the first of them.
+pub(crate) fn time_account() -> TimeAccount {
+    TimeAccount::new("vpt_learner_time_seconds", PHASES)
 }
 
 /// What the queue holds.
@@ -268,7 +280,7 @@ mod tests {
         for spec in SPECS {
             assert!(text.contains(&format!("# HELP {} ", spec.name)), "{} is missing", spec.name);
         }
-        assert!(text.contains("vpt_learner_env_steps_dropped_total{reason=\"actor_lost\"} 0"), "{text}");
+        assert!(text.contains("vpt_learner_env_steps_dropped_total{reason=\"actor_lost\"}"), "{text}");
         // The setters above this module and the declarations must name the same metrics.
         let source = include_str!("metrics.rs");
         let setters =

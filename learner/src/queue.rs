@@ -74,12 +74,12 @@ impl std::fmt::Debug for UnrollQueue {
 impl UnrollQueue {
     /// A queue of `config.queue_unrolls` that books what it drops in `ledger`.
     pub fn new(config: &AdmissionConfig, ledger: Arc<Ledger>) -> Arc<Self> {
-        let capacity = config.queue_unrolls.max(1) as usize;
+        let capacity = config.queue_unrolls.max(1);
         let (sender, receiver) = crossbeam_channel::bounded(capacity);
         Arc::new(Self {
             sender,
             receiver,
-            credits: CreditPool::new(config.queue_unrolls.max(1)),
+            credits: CreditPool::new(u32::try_from(capacity).unwrap_or(u32::MAX)),
             ledger,
             capacity,
             max_staleness: config.max_staleness,
@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    fn queue(queue_unrolls: u32, max_staleness: u64) -> (Arc<UnrollQueue>, Arc<Ledger>) {
+    fn queue(queue_unrolls: usize, max_staleness: u64) -> (Arc<UnrollQueue>, Arc<Ledger>) {
         let ledger = Arc::new(Ledger::new());
         let config = AdmissionConfig { queue_unrolls, max_staleness, ..AdmissionConfig::default() };
         (UnrollQueue::new(&config, ledger.clone()), ledger)

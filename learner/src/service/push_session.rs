@@ -108,6 +108,14 @@ async fn handshake(
     Ok((actor, hello))
 }
 
+/// Credits an actor may hold: what its slots can use soon, and never so many that its standing still starves the rest.
+fn credit_limit(shared: &Shared, slots: u32) -> u32 {
+    let queue = &shared.learner.queue;
+    let configured = u32::try_from(shared.learner.admission.credits_per_actor).unwrap_or(u32::MAX);
+    let half = queue.credits().capacity().div_ceil(2);
+    slots.saturating_mul(2).min(configured).min(half).max(1)
+}
+
 fn draining() -> Refusal {
     refuse("draining", Status::unavailable("the learner is stopping; reconnect later"))
 }
@@ -153,7 +161,7 @@ impl Session {
             shared: shared.clone(),
             actor,
             connection,
-            account: learner.queue.credits().open(learner.admission.credits_per_actor),
+            account: learner.queue.credits().open(credit_limit(shared, hello.slots)),
             assembler: Assembler::new(hello.slots, learner.admission.max_unroll_bytes),
             replies,
         })
