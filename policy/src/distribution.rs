@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use crate::error::{PolicyError, Result};
-use crate::plain as ops;
+use crate::ops;
 use crate::rng::CounterRng;
 
 /// One draw from a head.

@@ -91,6 +91,28 @@ mod tests {
     }
 
     #[test]
+    fn five_updates_match_the_reference() {
+        // (mean, standard deviation) of each batch; then running mean, its square and the debiased moments.
+        let batches = [
+            (0.176_775_182, 0.936_292_713),
+            (3.238_405_620, 1.664_159_279),
+            (6.992_551_194, 3.035_511_126),
+            (8.996_221_721, 3.249_096_198),
+            (13.839_066_654, 4.683_493_814),
+        ];
+        let mut normalizer = ValueNormalizer::default();
+        for (mean, std) in batches {
+            normalizer.update(&[mean - std, mean + std]);
+        }
+        let close = |actual: f64, expected: f64| assert!((actual / expected - 1.0).abs() < 1e-5, "{actual}");
+        close(normalizer.running_mean, 0.000_332_426_861_86);
+        close(normalizer.running_mean_sq, 0.003_772_156_778_7);
+        close(normalizer.debiasing_term, 4.999_899_829e-5);
+        close(normalizer.mean_std().0, 6.648_670_673);
+        close(normalizer.mean_std().1, 31.239_826_202f64.sqrt());
+    }
+
+    #[test]
     fn many_updates_track_the_mean_and_survive_f32() {
         let mut normalizer = ValueNormalizer::default();
         for i in 0..5000 {

@@ -4,8 +4,8 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::ops;
 use crate::parameters::Parameters;
-use crate::plain as ops;
 
 /// Gain and bias of a layer norm or one-group group norm.
 #[derive(Debug, Clone)]

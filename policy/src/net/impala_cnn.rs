@@ -6,8 +6,8 @@ use candle_core::Tensor;
 use super::fan_in::{FanIn, Norm};
 use crate::config::BLOCKS_PER_STACK;
 use crate::error::Result;
+use crate::ops;
 use crate::parameters::Parameters;
-use crate::plain as ops;
 
 #[derive(Debug, Clone)]
 pub(super) struct ImpalaCnn {

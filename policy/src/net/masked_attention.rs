@@ -9,8 +9,8 @@ use super::fan_in::Linear;
 use super::visibility::Visibility;
 use crate::config::{PolicyConfig, RELATIVE_BASES};
 use crate::error::Result;
+use crate::ops;
 use crate::parameters::Parameters;
-use crate::plain as ops;
 use crate::recurrent_state::LayerState;
 
 #[derive(Debug, Clone)]

@@ -1,0 +1,268 @@
+//! The network against OpenAI's reference: outputs, memory and gradients of a small network whose weights and frames
+//! come from formulas, so that only expected numbers are stored (`fixtures/policy_*.safetensors`).
+//!
+//! The reference ran in float64; 5e-5 is what a careful f32 implementation keeps, 2e-3 (relative L2) for gradients.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::{Dtype, tensor::TensorView};
+use vpt_policy::{Parameters, Policy, PolicyConfig, PolicyOutput, RecurrentState, distribution};
+
+const TOLERANCE: f32 = 5e-5;
+const WEIGHTS_SEED: u64 = 1;
+const FRAMES_SEED: u64 = 71;
+const BATCH: usize = 2;
+const CHUNK: usize = 4;
+const SIDE: usize = 128;
+
+fn config() -> PolicyConfig {
+    PolicyConfig {
+        image_size: SIDE,
+        impala_width: 1,
+        impala_chans: vec![4, 6, 2],
+        hidsize: 32,
+        attention_heads: 2,
+        attention_memory_size: 12,
+        timesteps: 4,
+        n_recurrence_layers: 2,
+        pointwise_ratio: 4,
+        temperature: 2.0,
+    }
+}
+
+fn splitmix64(x: u64) -> u64 {
+    let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn fnv1a64(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
+}
+
+/// The formula's values of one parameter.
+fn formula(name: &str, shape: &[usize]) -> Vec<f32> {
+    let seed = fnv1a64(name).wrapping_add(WEIGHTS_SEED.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let u = |i: usize| (splitmix64(seed.wrapping_add(i as u64)) >> 40) as f64 / f64::from(1 << 23) - 1.0;
+    let value = |i: usize| match name {
+        "value_head.normalizer.running_mean" => 0.35,
+        "value_head.normalizer.running_mean_sq" => 1.6,
+        "value_head.normalizer.debiasing_term" => 0.5,
+        _ if shape.len() == 1 && name.ends_with(".weight") => 1.0 + 0.2 * u(i),
+        _ if shape.len() == 1 => 0.1 * u(i),
+        _ if name.ends_with("b_nd") => 0.5 * u(i),
+        _ => (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt() * u(i),
+    };
+    (0..shape.iter().product()).map(|i| value(i) as f32).collect()
+}
+
+/// The golden network's weights, through the same door as a file of OpenAI's names.
+fn parameters(trainable: bool) -> Parameters {
+    let shapes = Parameters::init(&config(), 0, &Device::Cpu).unwrap();
+    let stored: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
+        .names()
+        .filter(|name| !name.starts_with("aux_value_head"))
+        .map(|name| {
+            let shape = shapes.get(name).unwrap().dims().to_vec();
+            let bytes = formula(name, &shape).iter().flat_map(|x| x.to_le_bytes()).collect();
+            (name.to_owned(), shape, bytes)
+        })
+        .collect();
+    let views = stored
+        .iter()
+        .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    let file = safetensors::serialize(views, None).unwrap();
+    Parameters::from_safetensors(&file, &config(), trainable, &Device::Cpu).unwrap()
+}
+
+/// Frames [B, T, 128, 128, 3] of steps `first..first + length`.
+fn frames(first: usize, length: usize) -> Tensor {
+    let mut bytes = Vec::with_capacity(BATCH * length * SIDE * SIDE * 3);
+    for b in 0..BATCH as u64 {
+        for t in first as u64..(first + length) as u64 {
+            let base = (FRAMES_SEED * 1_000_003 + b * 10_007 + t) << 24;
+            for y in 0..SIDE as u64 {
+                for x in 0..SIDE as u64 {
+                    for c in 0..3 {
+                        let block = splitmix64(base + (1 << 22) + (y / 8) * 1024 + (x / 8) * 4 + c);
+                        let pixel = splitmix64(base + (y * 1024 + x) * 4 + c);
+                        bytes.push((block & 0xF0) as u8 | (pixel & 0x0F) as u8);
+                    }
+                }
+            }
+        }
+    }
+    Tensor::from_vec(bytes, (BATCH, length, SIDE, SIDE, 3), &Device::Cpu).unwrap()
+}
+
+fn fixture(name: &str) -> BTreeMap<String, Tensor> {
+    let path = format!("{}/tests/fixtures/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap().into_iter().collect()
+}
+
+fn assert_close(actual: &Tensor, expected: &Tensor, what: &str) {
+    let actual = actual.reshape(expected.shape()).unwrap();
+    let worst: f32 = (actual - expected)
+        .unwrap()
+        .abs()
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .max(0)
+        .unwrap()
+        .to_scalar()
+        .unwrap();
+    assert!(worst <= TOLERANCE, "{what}: off by {worst}");
+}
+
+fn log_softmax(logits: &Tensor) -> Tensor {
+    candle_nn::ops::log_softmax(logits, candle_core::D::Minus1).unwrap()
+}
+
+fn every16(x: &Tensor) -> Tensor {
+    let indices: Vec<u32> = (0..8641).step_by(16).collect();
+    x.index_select(&Tensor::new(indices, &Device::Cpu).unwrap(), 2).unwrap()
+}
+
+fn flags(expected: &BTreeMap<String, Tensor>, first: usize, length: usize) -> Tensor {
+    expected["first"].narrow(1, first, length).unwrap()
+}
+
+fn compare_chunk(out: &PolicyOutput, expected: &BTreeMap<String, Tensor>, chunk: &str) {
+    let buttons = every16(&log_softmax(&out.buttons_logits));
+    assert_close(&buttons, &expected[&format!("{chunk}.buttons_logp_every16")], "buttons");
+    assert_close(&log_softmax(&out.camera_logits), &expected[&format!("{chunk}.camera_logp")], "camera");
+    assert_close(&out.value, &expected[&format!("{chunk}.vpred_norm")], "value");
+    for (i, layer) in out.state.layers.iter().enumerate() {
+        let mask = expected[&format!("{chunk}.state_out.layer{i}.mask")].flatten_all().unwrap();
+        let actual = layer.mask.flatten_all().unwrap().to_vec1::<u8>().unwrap();
+        assert_eq!(actual, mask.to_vec1::<u8>().unwrap(), "{chunk} mask of layer {i}");
+        for (part, rows) in [("k", &layer.keys), ("v", &layer.values)] {
+            if let Some(expected) = expected.get(&format!("{chunk}.state_out.layer{i}.{part}")) {
+                assert_close(rows, expected, part);
+            }
+        }
+    }
+}
+
+#[test]
+fn chunks_with_resets_inside_match_the_reference_step_by_step() {
+    let expected = fixture("policy_outputs");
+    let policy = Policy::new(&config(), &parameters(false)).unwrap();
+    let mut state = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
+    for chunk in 0..4 {
+        let (start, length) = (chunk * CHUNK, CHUNK);
+        let out = policy.forward(&frames(start, length), &flags(&expected, start, length), &state).unwrap();
+        compare_chunk(&out, &expected, &format!("stepped{chunk}"));
+        state = out.state;
+    }
+}
+
+#[test]
+fn one_long_chunk_ends_in_the_same_memory() {
+    let expected = fixture("policy_outputs");
+    let policy = Policy::new(&config(), &parameters(false)).unwrap();
+    let state = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
+    let mut out = policy.forward(&frames(0, 16), &flags(&expected, 0, 16), &state).unwrap();
+    out.buttons_logits = out.buttons_logits.narrow(1, 12, 4).unwrap();
+    out.camera_logits = out.camera_logits.narrow(1, 12, 4).unwrap();
+    out.value = out.value.narrow(1, 12, 4).unwrap();
+    compare_chunk(&out, &expected, "stepped3");
+}
+
+#[test]
+fn entropy_most_likely_actions_and_returns_match_the_reference() {
+    let expected = fixture("policy_outputs");
+    let parameters = parameters(false);
+    let policy = Policy::new(&config(), &parameters).unwrap();
+    let state = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
+    let state = policy.forward(&frames(0, 4), &flags(&expected, 0, 4), &state).unwrap().state;
+    let out = policy.forward(&frames(4, 4), &flags(&expected, 4, 4), &state).unwrap();
+
+    let buttons = out.buttons_logits.flatten(0, 1).unwrap();
+    let camera = out.camera_logits.flatten(0, 1).unwrap();
+    let entropy =
+        (distribution::entropy(&buttons).unwrap() + distribution::entropy(&camera).unwrap()).unwrap();
+    assert_close(&entropy, &expected["chunk1.entropy"], "entropy");
+    let best: Vec<u32> = buttons
+        .to_vec2::<f32>()
+        .unwrap()
+        .iter()
+        .map(|row| distribution::greedy(row).unwrap().index)
+        .collect();
+    assert_eq!(best, expected["chunk1.buttons_argmax"].flatten_all().unwrap().to_vec1::<u32>().unwrap());
+    let whole_row = log_softmax(&buttons).narrow(0, 3, 1).unwrap();
+    assert_close(&whole_row, &expected["chunk1.buttons_logp_env0_step3"], "all 8641 classes");
+    let normalizer = parameters.normalizer().unwrap();
+    let normalised = out.value.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let returns: Vec<f32> = normalised.iter().map(|&v| normalizer.denormalize(v)).collect();
+    let returns = Tensor::from_vec(returns, (BATCH, CHUNK), &Device::Cpu).unwrap();
+    assert_close(&returns, &expected["chunk1.vpred_denorm"], "denormalised value");
+}
+
+/// Loss and per-step log-probabilities of the golden cloning batch: the first two steps of chunk 1.
+fn cloning_loss(policy: &Policy, expected: &BTreeMap<String, Tensor>) -> (Tensor, Tensor) {
+    let state = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
+    let state = policy.forward(&frames(0, 4), &flags(expected, 0, 4), &state).unwrap().state;
+    let out = policy.forward(&frames(4, 2), &flags(expected, 4, 2), &state).unwrap();
+    let of_head = |logits: &Tensor, head: &str| {
+        let actions = expected[&format!("bc.actions_{head}")].flatten_all().unwrap();
+        distribution::log_prob(&logits.flatten(0, 1).unwrap(), &actions.to_dtype(DType::U32).unwrap())
+            .unwrap()
+    };
+    let log_prob = (of_head(&out.buttons_logits, "buttons") + of_head(&out.camera_logits, "camera")).unwrap();
+    let loss = log_prob.mean_all().unwrap().neg().unwrap();
+    (loss, log_prob)
+}
+
+/// The numbers of a gradient that the fixture holds: every n-th so that at most 256 remain, of two large weights after
+/// keeping every 8th or 16th row.
+fn abridged(name: &str, gradient: &Tensor) -> (String, Vec<f32>) {
+    let (name, rows) = match name {
+        "net.img_process.cnn.dense.layer.weight" => (format!("{name}.rows_every8"), 8),
+        "pi_head.buttons.linear_layer.weight" => (format!("{name}.rows_every16"), 16),
+        _ => (name.to_owned(), 1),
+    };
+    let width = gradient.dims()[1..].iter().product::<usize>();
+    let flat = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let kept: Vec<f32> = flat.chunks(width).step_by(rows).flatten().copied().collect();
+    let stride = kept.len().div_ceil(256);
+    (name, kept.into_iter().step_by(stride).collect())
+}
+
+#[test]
+fn gradients_of_the_cloning_loss_match_the_reference() {
+    let expected = fixture("policy_outputs");
+    let reference = fixture("policy_gradients");
+    let parameters = parameters(true);
+    let policy = Policy::new(&config(), &parameters).unwrap();
+    let (loss, log_prob) = cloning_loss(&policy, &expected);
+    assert_close(&loss, &expected["bc.loss"], "loss");
+    assert_close(&log_prob, &expected["bc.logprob"], "log-probabilities");
+
+    let gradients = loss.backward().unwrap();
+    let mut squares = 0f64;
+    let mut compared = 0;
+    for (name, var) in parameters.vars() {
+        if name.contains("value_head") {
+            continue;
+        }
+        let gradient = gradients.get(var.as_tensor()).unwrap_or_else(|| panic!("{name} has no gradient"));
+        squares += f64::from(gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap());
+        let (stored, actual) = abridged(&name, gradient);
+        let wanted = reference[&stored].to_vec1::<f32>().unwrap();
+        assert_eq!(actual.len(), wanted.len(), "{stored}");
+        let norm = |it: &mut dyn Iterator<Item = f64>| it.map(|x| x * x).sum::<f64>().sqrt();
+        let apart = norm(&mut actual.iter().zip(&wanted).map(|(a, w)| f64::from(a - w)));
+        let size = norm(&mut wanted.iter().map(|&w| f64::from(w)));
+        assert!(apart <= 2e-3 * size, "{stored}: relative L2 {}", apart / size);
+        compared += 1;
+    }
+    assert_eq!(compared, 97);
+    let norm: f32 = expected["bc.grad_global_norm"].to_vec1::<f32>().unwrap()[0];
+    assert!((squares.sqrt() / f64::from(norm) - 1.0).abs() < 1e-3, "{} not {norm}", squares.sqrt());
+}
