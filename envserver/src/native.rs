@@ -3,7 +3,9 @@
 //! Everything is a pure function of the episode's seed and the actions, down to the last pixel.
 
 pub mod block;
+pub(crate) mod canvas;
 pub mod fixed_trig;
+pub mod hud;
 pub mod item;
 pub mod render;
 pub mod scene;
@@ -21,3 +23,10 @@ pub(crate) mod physics;
 pub(crate) mod player;
 pub(crate) mod recipe;
 pub(crate) mod target;
+mod env;
+pub(crate) mod frame;
+pub(crate) mod path;
+pub(crate) mod scripted;
+pub(crate) mod spawn;
+
+pub use env::NativeWorld;

@@ -171,3 +171,6 @@ impl Special {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,13 +75,13 @@ pub(super) fn decorate(face: &Face, outline: bool, crack: Option<u8>) -> Face {
 /// Whether the crack of a stage covers a texel: branches that grow from the middle outward.
 fn is_cracked(u: usize, v: usize, stage: u8) -> bool {
     let (x, y) = (u as i32 * 2 - 15, v as i32 * 2 - 15);
-    let reach = 3 + i32::from(stage.min(CRACK_STAGES - 1)) * 2;
+    let reach = 5 + i32::from(stage.min(CRACK_STAGES - 1)) * 2;
     if x.abs().max(y.abs()) > reach {
         return false;
     }
     let wobble = (noise(u / 2, v / 2, 91) % 5) as i32 - 2;
     let arms = [x - y + wobble, x + y + wobble, x * 2 - y - wobble, x + y * 3 + wobble];
-    let open = 1 + usize::from(stage) * 3 / 9;
+    let open = 2 + usize::from(stage) * 2 / 9;
     arms[..open.min(arms.len())].iter().any(|arm| arm.abs() <= 1 + i32::from(stage) / 5)
 }
 
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn cracks_grow_and_outlines_darken() {
         let covered = |stage| (0..TEXELS).filter(|at| is_cracked(at % SIDE, at / SIDE, stage)).count();
-        assert!(covered(0) > 0 && covered(9) > 3 * covered(0) && covered(9) < TEXELS / 2, "{}", covered(9));
+        assert!(covered(0) > 0 && covered(9) > 2 * covered(0) && covered(9) < TEXELS / 2, "{}", covered(9));
         let face = draw_face(Block::Log, 1);
         let outlined = decorate(&face, true, None);
         assert_ne!(face[0], outlined[0]);

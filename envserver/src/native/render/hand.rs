@@ -38,7 +38,8 @@ fn held(sprite: &sprites::Sprite, u: f32, v: f32) -> Option<[u8; 3]> {
     if u >= 1.0 || v >= 1.0 {
         return None;
     }
-    let [r, g, b, alpha] = sprite[(v * 16.0) as usize * 16 + (u * 16.0) as usize].to_le_bytes();
+    // Mirrored, so that a tool's handle points at the player.
+    let [r, g, b, alpha] = sprite[(v * 16.0) as usize * 16 + 15 - (u * 16.0) as usize].to_le_bytes();
     (alpha != 0).then_some([r, g, b])
 }
 

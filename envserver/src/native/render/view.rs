@@ -71,7 +71,8 @@ impl View {
         self.up = [-rz * fy, rz * fx - rx * fz, rx * fy];
         for axis in 0..3 {
             // Absurd positions are pulled in; the world repeats in x and z anyway.
-            let at = scene.eye[axis].clamp(-8_000_000.0, 8_000_000.0);
+            let at = scene.eye[axis];
+            let at = if at.is_nan() { 0.0 } else { at.clamp(-8_000_000.0, 8_000_000.0) };
             let floor = at.floor();
             self.base[axis] = floor as i32;
             self.origin[axis] = (at - floor).clamp(0.0, 0.999_999);
