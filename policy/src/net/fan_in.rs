@@ -67,17 +67,18 @@ impl FanIn {
 
     /// x [N, I] to [N, O].
     pub(super) fn linear(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.normed(x)?;
-        Ok(ops::linear(&x, &self.layer.weight, self.layer.bias.as_ref(), true)?)
+        let Linear { weight, bias } = &self.layer;
+        let normed = self.norm.as_ref().map(|norm| norm.forward(x)).transpose()?;
+        Ok(ops::linear(normed.as_ref().unwrap_or(x), weight, bias.as_ref(), true)?)
     }
 
-    /// x [N, I, H, W] to [N, O, H, W] by a 3x3 convolution.
-    pub(super) fn conv(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.normed(x)?;
-        Ok(ops::conv3x3(&x, &self.layer.weight, self.layer.bias.as_ref(), true)?)
-    }
-
-    fn normed(&self, x: &Tensor) -> Result<Tensor> {
-        self.norm.as_ref().map_or_else(|| Ok(x.clone()), |norm| norm.forward(x))
+    /// x [N, I, H, W] to [N, O, H, W] by a 3x3 convolution, or to half that size with `pool` after it.
+    pub(super) fn conv(&self, x: &Tensor, pool: bool) -> Result<Tensor> {
+        let Linear { weight, bias } = &self.layer;
+        Ok(match (&self.norm, pool) {
+            (Some(norm), _) => ops::norm_conv3x3_relu(x, &norm.gain, &norm.bias, weight, pool)?,
+            (None, true) => ops::conv3x3_relu_pool(x, weight, bias.as_ref())?,
+            (None, false) => ops::conv3x3(x, weight, bias.as_ref(), true)?,
+        })
     }
 }

@@ -55,10 +55,9 @@ impl Stack {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let pooled = ops::max_pool_3x3_s2(&self.first.conv(x)?)?;
-        let mut x = self.norm.forward(&pooled)?;
+        let mut x = self.norm.forward(&self.first.conv(x, true)?)?;
         for [conv0, conv1] in &self.blocks {
-            x = (&x + conv1.conv(&conv0.conv(&x)?)?)?;
+            x = (&x + conv1.conv(&conv0.conv(&x, false)?, false)?)?;
         }
         Ok(x)
     }
