@@ -51,6 +51,12 @@ impl Player {
         target::first_block(voxels, self.eye(), look::direction(self.yaw, self.pitch), target::REACH)
     }
 
+    /// What decides the future besides position, velocity and gaze, for hashing.
+    pub(crate) fn motion_bits(&self) -> u64 {
+        let flags = [self.body.on_ground, self.body.blocked, self.sneaking, self.sprinting];
+        flags.iter().fold(u64::from(self.jump_pause), |bits, flag| bits << 1 | u64::from(*flag))
+    }
+
     /// Turns by the mouse.
     pub(crate) fn turn(&mut self, action: &Action) {
         self.yaw = look::wrap_degrees(self.yaw + action.yaw_delta);

@@ -1,0 +1,346 @@
+//! The embedded world as a game: one human-level action a tick, the rules applied in the game's order.
+
+use vpt_proto::keys;
+
+use super::block::Block;
+use super::entity::{BLOCK_DROP_DELAY, Entities, ItemEntity, THROWN_DELAY};
+use super::frame::Frames;
+use super::gui::Gui;
+use super::inventory::{HOTBAR, Inventory, take};
+use super::item::{Item, Stack};
+use super::look;
+use super::mining::{self, Mining, Strike};
+use super::player::Player;
+use super::scene::GuiKind;
+use super::scripted::Scripted;
+use super::spawn::{self, Spawn, mix};
+use super::target::Hit;
+use super::voxels::Voxels;
+use crate::task::Task;
+use crate::world::{Action, Event, EventKind, Tick, World, WorldError};
+
+/// Generated worlds searched for a spawn position before giving up.
+const SPAWN_ATTEMPTS: u32 = 16;
+/// Ticks between uses while the button stays held.
+const USE_PAUSE: u8 = 4;
+/// Ticks of one swing of the arm.
+const SWING: u8 = 6;
+/// How fast thrown items leave the hand, metres per tick.
+const THROW: f64 = 0.3;
+
+/// Everything an episode's future follows from.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) voxels: Voxels,
+    pub(crate) player: Player,
+    pub(crate) inventory: Inventory,
+    pub(crate) mining: Mining,
+    pub(crate) entities: Entities,
+    pub(crate) gui: Option<Gui>,
+    /// Keys held in the tick before, for edges.
+    pub(crate) held_before: u32,
+    pub(crate) use_pause: u8,
+    pub(crate) swing: u8,
+    pub(crate) ticks: u64,
+    seed: u64,
+    /// Running hash of every change to the blocks.
+    edits: u64,
+}
+
+/// The embedded world.
+pub struct NativeWorld {
+    state: State,
+    frames: Frames,
+    scripted: Scripted,
+}
+
+impl Default for NativeWorld {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl NativeWorld {
+    /// The name sessions ask for it by.
+    pub const NAME: &'static str = "native";
+
+    /// An empty world: [`World::reset`] starts an episode.
+    pub fn new() -> Self {
+        Self { state: State::new(), frames: Frames::new(), scripted: Scripted::default() }
+    }
+}
+
+impl World for NativeWorld {
+    fn reset(&mut self, seed: u64, task: &Task) -> Result<(), WorldError> {
+        self.state.reset(seed, task)?;
+        self.scripted = Scripted::for_task(task);
+        Ok(())
+    }
+
+    fn step(&mut self, action: &Action) -> Tick {
+        self.state.step(action)
+    }
+
+    fn render(&mut self, height: usize, width: usize, out: &mut Vec<u8>) {
+        self.frames.render(&self.state, height, width, out);
+    }
+
+    fn gui_open(&self) -> bool {
+        self.state.gui.is_some()
+    }
+
+    fn advise(&mut self) -> Action {
+        self.scripted.advise(&self.state)
+    }
+
+    fn state_hash(&self) -> u64 {
+        self.state.hash()
+    }
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            voxels: Voxels::empty(super::terrain::HEIGHT),
+            player: Player::new([0.5, 1.0, 0.5], 0.0),
+            inventory: Inventory::empty(),
+            mining: Mining::default(),
+            entities: Entities::default(),
+            gui: None,
+            held_before: 0,
+            use_pause: 0,
+            swing: 0,
+            ticks: 0,
+            seed: 0,
+            edits: 0,
+        }
+    }
+
+    fn reset(&mut self, seed: u64, task: &Task) -> Result<(), WorldError> {
+        if task.world != NativeWorld::NAME {
+            let (task, wanted) = (task.name.clone(), task.world.clone());
+            return Err(WorldError::WrongWorld { task, wanted, world: NativeWorld::NAME });
+        }
+        let spawn = self.generate(seed, task)?;
+        self.player = Player::new(spawn.feet, spawn.yaw);
+        self.inventory = Inventory::empty();
+        for entry in &task.inventory {
+            self.give(entry.item.as_str(), entry.count);
+        }
+        self.mining = Mining::default();
+        self.entities.clear();
+        self.gui = None;
+        self.held_before = 0;
+        self.use_pause = 0;
+        self.swing = 0;
+        self.ticks = 0;
+        self.seed = seed;
+        self.edits = 0;
+        // Come to rest on the ground, so that the first action finds the player standing.
+        self.player.walk(&Action::NOOP, &self.voxels);
+        Ok(())
+    }
+
+    fn generate(&mut self, seed: u64, task: &Task) -> Result<Spawn, WorldError> {
+        for attempt in 0..SPAWN_ATTEMPTS {
+            let world_seed = if attempt == 0 { seed } else { mix(seed, u64::from(attempt)) };
+            self.voxels.regenerate(world_seed);
+            if let Some(spawn) = spawn::find(&self.voxels, world_seed, &task.spawn) {
+                return Ok(spawn);
+            }
+        }
+        Err(WorldError::NoSpawn { task: task.name.clone(), seed, attempts: SPAWN_ATTEMPTS })
+    }
+
+    /// Puts items into the inventory; what has no room is left out.
+    fn give(&mut self, name: &str, count: u32) {
+        let Some(item) = Item::from_name(name) else { return };
+        let mut left = count;
+        while left > 0 {
+            let part = left.min(u32::from(item.max_stack()));
+            if self.inventory.add(Stack::new(item, part as u8)).is_some() {
+                break;
+            }
+            left -= part;
+        }
+    }
+
+    fn step(&mut self, action: &Action) -> Tick {
+        let pressed = action.keys & !self.held_before;
+        self.held_before = action.keys;
+        self.ticks += 1;
+        self.use_pause = self.use_pause.saturating_sub(1);
+        let mut events = Vec::new();
+        if let Some(mut gui) = self.gui.take() {
+            if pressed & (keys::INVENTORY | keys::ESC) != 0 {
+                let rest = gui.close(&mut self.inventory);
+                self.throw(rest, &mut events);
+            } else {
+                let effects = gui.tick(action, pressed, &mut self.inventory);
+                events.extend(effects.events);
+                self.throw(effects.thrown, &mut events);
+                self.gui = Some(gui);
+            }
+            self.idle();
+        } else {
+            self.play(action, pressed, &mut events);
+        }
+        self.entities.tick(&self.voxels, &self.player.body, &mut self.inventory, &mut events);
+        Tick { events, gui_open: self.gui.is_some(), died: false }
+    }
+
+    /// With a screen open the body only falls and slides on.
+    fn idle(&mut self) {
+        self.mining.tick(None);
+        self.swing_arm(false);
+        self.player.walk(&Action::NOOP, &self.voxels);
+    }
+
+    fn play(&mut self, action: &Action, pressed: u32, events: &mut Vec<Event>) {
+        self.player.turn(action);
+        if let Some(slot) = (0..HOTBAR).rev().find(|slot| pressed & keys::HOTBAR[*slot] != 0) {
+            self.inventory.selected = slot;
+        }
+        if pressed & keys::INVENTORY != 0 {
+            self.gui = Some(Gui::open(GuiKind::Inventory));
+            return self.idle();
+        }
+        let target = self.player.target(&self.voxels);
+        if pressed & keys::PICK_ITEM != 0 {
+            self.pick(target);
+        }
+        if pressed & keys::DROP != 0 {
+            let all = action.holds(keys::SPRINT);
+            let selected = &mut self.inventory.slots[self.inventory.selected];
+            let thrown = take(selected, if all { u8::MAX } else { 1 });
+            self.throw(thrown.into_iter().collect(), events);
+        }
+        if action.holds(keys::USE) && (self.use_pause == 0 || pressed & keys::USE != 0) {
+            self.use_pause = USE_PAUSE;
+            self.use_on(target, action, events);
+            if self.gui.is_some() {
+                return self.idle();
+            }
+        }
+        self.attack(action.holds(keys::ATTACK), pressed & keys::ATTACK != 0, events);
+        self.player.walk(action, &self.voxels);
+    }
+
+    fn attack(&mut self, held: bool, fresh: bool, events: &mut Vec<Event>) {
+        // Looked up anew: a use in this tick may have placed a block.
+        let target = if held { self.player.target(&self.voxels) } else { None };
+        let strike = target.map(|hit| {
+            let [x, y, z] = hit.cell;
+            let block = self.voxels.get(x, y, z);
+            let on_ground = self.player.body.on_ground;
+            Strike { cell: hit.cell, block, held: self.inventory.held(), on_ground }
+        });
+        self.swing_arm(strike.is_some() || fresh);
+        if let (true, Some(strike)) = (self.mining.tick(strike), strike) {
+            self.set(strike.cell, Block::Air);
+            events.push(Event { kind: EventKind::MineBlock, item: strike.block.name(), quantity: 1 });
+            let drop = strike.block.drop_name().and_then(Item::from_name);
+            if let Some(item) = drop.filter(|_| mining::can_harvest(strike.block, strike.held)) {
+                let [x, y, z] = strike.cell.map(f64::from);
+                let centre = [x + 0.5, y + 0.375, z + 0.5];
+                self.entities.spawn(ItemEntity::new(Stack::new(item, 1), centre, [0.0; 3], BLOCK_DROP_DELAY));
+            }
+        }
+    }
+
+    fn swing_arm(&mut self, active: bool) {
+        if active || self.swing > 0 {
+            self.swing = (self.swing + 1) % SWING;
+        }
+    }
+
+    /// Right click in the world: opens a table, or places the block in hand.
+    fn use_on(&mut self, target: Option<Hit>, action: &Action, events: &mut Vec<Event>) {
+        let Some(hit) = target else { return };
+        let [x, y, z] = hit.cell;
+        if self.voxels.get(x, y, z) == Block::CraftingTable && !action.holds(keys::SNEAK) {
+            self.gui = Some(Gui::open(GuiKind::CraftingTable));
+            return;
+        }
+        let Some(item) = self.inventory.held() else { return };
+        let placed = Block::ALL.into_iter().find(|block| block.name() == item.name());
+        let [x, y, z] = hit.before;
+        let free = matches!(self.voxels.get(x, y, z), Block::Air | Block::Water);
+        let inside = (0..self.voxels.height()).contains(&y);
+        let (Some(block), true, true, false) = (placed, free, inside, self.player.body.overlaps(hit.before))
+        else {
+            return;
+        };
+        self.set(hit.before, block);
+        self.inventory.take_one(self.inventory.selected);
+        self.swing = 1;
+        events.push(Event { kind: EventKind::UseItem, item: item.name(), quantity: 1 });
+    }
+
+    /// Middle click: selects the hotbar slot that holds the targeted block's item.
+    fn pick(&mut self, target: Option<Hit>) {
+        let Some(hit) = target else { return };
+        let name = self.voxels.get(hit.cell[0], hit.cell[1], hit.cell[2]).name();
+        let holds = |slot: &usize| self.inventory.slots[*slot].is_some_and(|stack| stack.item.name() == name);
+        if let Some(slot) = (0..HOTBAR).find(holds) {
+            self.inventory.selected = slot;
+        }
+    }
+
+    fn throw(&mut self, stacks: Vec<Stack>, events: &mut Vec<Event>) {
+        for stack in stacks {
+            let ahead = look::direction(self.player.yaw, self.player.pitch);
+            let mut from = self.player.eye();
+            from[1] -= 0.3;
+            let velocity = [THROW * ahead[0], THROW * ahead[1] + 0.1, THROW * ahead[2]];
+            self.entities.spawn(ItemEntity::new(stack, from, velocity, THROWN_DELAY));
+            let quantity = u32::from(stack.count);
+            events.push(Event { kind: EventKind::Drop, item: stack.item.name(), quantity });
+        }
+    }
+
+    fn set(&mut self, cell: [i32; 3], block: Block) {
+        self.voxels.set(cell[0], cell[1], cell[2], block);
+        for value in cell {
+            self.edits = mix(self.edits, u64::from(value as u32));
+        }
+        self.edits = mix(self.edits, block as u64);
+    }
+
+    fn hash(&self) -> u64 {
+        let mut hash = mix(self.seed, self.edits);
+        let mut add = |value: u64| hash = mix(hash, value);
+        let player = &self.player;
+        for value in player.body.position.into_iter().chain(player.body.velocity) {
+            add(value.to_bits());
+        }
+        for value in [player.yaw, player.pitch] {
+            add(u64::from(value.to_bits()));
+        }
+        add(player.motion_bits());
+        let gui_slots = self.gui.iter().flat_map(|gui| gui.grid.iter().chain([&gui.carried]));
+        for slot in self.inventory.slots.iter().chain(gui_slots) {
+            add(slot.map_or(0, |stack| 1 + stack.item as u64 * 256 + u64::from(stack.count)));
+        }
+        if let Some(gui) = &self.gui {
+            add(gui.kind as u64);
+            gui.cursor.iter().for_each(|value| add(u64::from(value.to_bits())));
+        }
+        let (target, damage, pause) = self.mining.state();
+        if let Some((cell, held)) = target {
+            cell.iter().for_each(|value| add(u64::from(*value as u32)));
+            add(held.map_or(0, |item| 1 + item as u64));
+        }
+        for value in [damage, u64::from(pause), u64::from(self.use_pause), u64::from(self.swing)] {
+            add(value);
+        }
+        add(self.inventory.selected as u64);
+        add(u64::from(self.held_before));
+        self.entities.hash_into(&mut add);
+        add(self.ticks);
+        hash
+    }
+}
+
+#[cfg(test)]
+mod tests;

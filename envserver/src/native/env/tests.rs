@@ -1,0 +1,150 @@
+//! Tests of whole episodes: determinism, the scripted player, physics under random play.
+
+use super::*;
+use crate::episode::Episode;
+
+fn play_scripted(task: &str, seed: u64, max_steps: u32) -> (f32, NativeWorld) {
+    let mut world = NativeWorld::new();
+    let mut episode = Episode::new(Task::resolve(task).unwrap(), max_steps);
+    episode.start(&mut world, seed).unwrap();
+    let mut total = 0.0;
+    loop {
+        let action = world.advise();
+        let outcome = episode.step(&mut world, &action);
+        total += outcome.reward;
+        if outcome.is_last() {
+            return (total, world);
+        }
+    }
+}
+
+#[test]
+fn the_scripted_player_chops() {
+    let returns: Vec<f32> = (0..20).map(|seed| play_scripted("chop", 1000 + seed, 0).0).collect();
+    let mean = returns.iter().sum::<f32>() / 20.0;
+    println!("mean logs {mean}: {returns:?}");
+    assert!(mean >= 1.5, "{returns:?}");
+}
+
+#[test]
+fn the_scripted_player_crafts_a_table() {
+    let (total, world) = play_scripted("wood", 5, 0);
+    println!("wood return {total}");
+    let table = world.state.inventory.slots.iter().flatten().any(|stack| stack.item == Item::CraftingTable);
+    assert!(table && total > 1.5, "return {total}, {:?}", world.state.inventory.slots);
+}
+
+/// Play by a counter-based random player, every key included.
+fn random_action(key: u64, tick: u64) -> Action {
+    let bits = mix(key, tick / 5);
+    let camera = |bits: u64| (bits & 255) as f32 / 8.0 - 16.0;
+    // Forward and attack often, screens seldom.
+    let mut held = bits as u32 & keys::ALL & !(keys::INVENTORY | keys::ESC);
+    held |= if bits >> 40 & 3 != 0 { keys::FORWARD } else { 0 };
+    held |= if bits >> 42 & 31 == 0 { keys::INVENTORY } else { 0 };
+    held &= if bits >> 50 & 1 == 0 { !keys::SNEAK & !keys::BACK } else { u32::MAX };
+    let moves = mix(key ^ 1, tick);
+    Action { keys: held, pitch_delta: camera(moves) / 2.0, yaw_delta: camera(moves >> 8) }
+}
+
+#[test]
+fn nothing_tunnels_in_twenty_thousand_random_ticks() {
+    let task = Task::resolve("chop").unwrap();
+    let mut world = NativeWorld::new();
+    let mut moved: f64 = 0.0;
+    for seed in 0..10 {
+        world.reset(seed, &task).unwrap();
+        let start = world.state.player.body.position;
+        for tick in 0..2000 {
+            world.step(&random_action(seed, tick));
+            let body = &world.state.player.body;
+            let (low, high) = body.bounds();
+            let cells = |axis: usize| (low[axis] + 1e-6).floor() as i32..=(high[axis] - 1e-6).floor() as i32;
+            for y in cells(1) {
+                for z in cells(2) {
+                    for x in cells(0) {
+                        let block = world.state.voxels.get(x, y, z);
+                        assert!(
+                            !block.is_solid(),
+                            "seed {seed} tick {tick}: inside {block:?} at {x} {y} {z}"
+                        );
+                    }
+                }
+            }
+        }
+        let end = world.state.player.body.position;
+        moved += (end[0] - start[0]).abs() + (end[2] - start[2]).abs();
+    }
+    assert!(moved > 50.0, "the random player got about: {moved}");
+}
+
+#[test]
+fn the_same_seed_and_actions_give_the_same_states_and_frames() {
+    let task = Task::resolve("wood").unwrap();
+    let run = |other: bool| {
+        let mut world = NativeWorld::new();
+        if other {
+            // A used world must not differ from a new one.
+            world.reset(77, &task).unwrap();
+            (0..50).for_each(|tick| drop(world.step(&random_action(3, tick))));
+        }
+        world.reset(9, &task).unwrap();
+        let (mut hashes, mut frames, mut frame) = (Vec::new(), 0, Vec::new());
+        for tick in 0..300 {
+            let action = if tick % 3 == 0 { world.advise() } else { random_action(4, tick) };
+            world.step(&action);
+            hashes.push(world.state_hash());
+            if tick % 10 == 0 {
+                world.render(48, 64, &mut frame);
+                frames = frame.iter().fold(frames, |hash, byte| mix(hash, u64::from(*byte)));
+            }
+        }
+        (hashes, frames)
+    };
+    let (first, second) = (run(false), run(true));
+    assert_eq!(first, second);
+    assert!(first.0.windows(2).all(|pair| pair[0] != pair[1]));
+}
+
+/// Plays keys for a number of ticks and returns the rewards' sum.
+fn hold(episode: &mut Episode, world: &mut NativeWorld, action: Action, ticks: usize) -> f32 {
+    (0..ticks).map(|_| episode.step(world, &action).reward).sum()
+}
+
+#[test]
+fn re_collecting_a_dropped_log_pays_nothing() {
+    let text =
+        "name='x'\nepisode_steps=1000\ninventory=[{item='log',count=2}]\n[[rewards]]\nitem='log'\nreward=1";
+    let mut episode = Episode::new(Task::parse(text).unwrap(), 0);
+    let mut world = NativeWorld::new();
+    episode.start(&mut world, 3).unwrap();
+    let down = Action { keys: keys::DROP, pitch_delta: 90.0, yaw_delta: 0.0 };
+    assert_eq!(hold(&mut episode, &mut world, down, 1), 0.0);
+    assert_eq!(world.state.inventory.slots[0], Some(Stack::new(Item::Log, 1)));
+    assert_eq!(hold(&mut episode, &mut world, Action::NOOP, 80), 0.0);
+    assert_eq!(world.state.inventory.slots[0], Some(Stack::new(Item::Log, 2)), "it came back");
+}
+
+#[test]
+fn a_table_is_placed_and_opened_by_using_it() {
+    let text = "name='x'\nepisode_steps=1000\ninventory=[{item='crafting_table'}]";
+    let mut world = NativeWorld::new();
+    world.reset(3, &Task::parse(text).unwrap()).unwrap();
+    world.step(&Action { keys: 0, pitch_delta: 50.0, yaw_delta: 0.0 });
+    let used = world.step(&Action { keys: keys::USE, ..Action::NOOP });
+    let placed = Event { kind: EventKind::UseItem, item: "crafting_table", quantity: 1 };
+    assert_eq!(used.events, [placed]);
+    world.step(&Action::NOOP);
+    assert!(world.step(&Action { keys: keys::USE, ..Action::NOOP }).gui_open);
+    assert_eq!(world.state.gui.as_ref().unwrap().side(), 3);
+    assert!(!world.step(&Action { keys: keys::ESC, ..Action::NOOP }).gui_open);
+}
+
+#[test]
+fn tasks_of_other_worlds_and_impossible_spawns_are_refused() {
+    let mut world = NativeWorld::new();
+    let elsewhere = Task::parse("name='x'\nworld='luanti'\nepisode_steps=5").unwrap();
+    assert!(matches!(world.reset(1, &elsewhere), Err(WorldError::WrongWorld { .. })));
+    let nowhere = Task::parse("name='x'\nepisode_steps=5\n[spawn]\ntrunk_distance=[300.0,301.0]").unwrap();
+    assert!(matches!(world.reset(1, &nowhere), Err(WorldError::NoSpawn { .. })));
+}

@@ -1,0 +1,47 @@
+//! What the player sees: the view, the heads-up display, and an open screen, drawn from the state of play.
+
+use super::env::State;
+use super::render::Renderer;
+use super::scene::{Billboard, HandView, Scene};
+
+/// Side of an item lying in the world, blocks.
+const ITEM_SIZE: f32 = 0.4;
+
+/// Draws frames; keeps its buffers from frame to frame.
+#[derive(Default)]
+pub(crate) struct Frames {
+    renderer: Renderer,
+    billboards: Vec<Billboard>,
+}
+
+impl Frames {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Draws the state as `height * width * 3` bytes of RGB, rows first.
+    pub(crate) fn render(&mut self, state: &State, height: usize, width: usize, out: &mut Vec<u8>) {
+        out.resize(height * width * 3, 0);
+        self.billboards.clear();
+        self.billboards.extend(state.entities.iter().map(|item| {
+            let [x, y, z] = item.body.position.map(|value| value as f32);
+            // Bobs up and down with age, a triangle wave of two seconds.
+            let phase = (item.age() % 40) as f32 / 20.0;
+            let bob = 0.1 * (1.0 - (phase - 1.0).abs());
+            Billboard { center: [x, y + 0.25 + bob, z], size: ITEM_SIZE, item: item.stack.item }
+        }));
+        let player = &state.player;
+        let target = if state.gui.is_none() { player.target(&state.voxels) } else { None };
+        let scene = Scene {
+            voxels: &state.voxels,
+            eye: player.eye().map(|value| value as f32),
+            yaw: player.yaw,
+            pitch: player.pitch,
+            entities: &self.billboards,
+            breaking: state.mining.crack(),
+            target: target.map(|hit| hit.cell),
+            hand: HandView { item: state.inventory.held(), swing: f32::from(state.swing) / 6.0 },
+        };
+        self.renderer.render(&scene, width, height, out);
+    }
+}
