@@ -8,6 +8,7 @@
 //! For the trunk prefer [`conv3x3_relu_pool`] and [`norm_conv3x3_relu`] to `norm`, `conv3x3`, `max_pool_3x3_s2` in a
 //! row: they keep what lies between inside the cache and save neither time nor memory on storing it.
 
+mod adam;
 mod attention;
 mod categorical;
 mod conv;
@@ -16,6 +17,7 @@ mod kernel;
 mod linear;
 mod norm;
 mod pool;
+mod reduce;
 mod simd;
 mod softmax;
 mod storage;
@@ -25,7 +27,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
-
+pub(crate) use self::adam::{AdamStep, adam_update};
 pub use self::attention::attention;
 pub use self::categorical::{entropy, kl, log_prob, log_sum_exp_rows};
 pub use self::conv::{conv3x3, conv3x3_relu_pool, norm_conv3x3_relu};
@@ -33,4 +35,5 @@ pub use self::frames::frames_to_input;
 pub use self::linear::linear;
 pub use self::norm::norm;
 pub use self::pool::max_pool_3x3_s2;
+pub(crate) use self::reduce::{all_finite, sum_of_squares};
 pub use self::softmax::{masked_softmax, softmax_last_dim};

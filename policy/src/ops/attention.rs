@@ -6,7 +6,14 @@ use super::softmax::masked_softmax;
 
 /// `softmax(q · kᵀ * scale + bias, visible keys only) · v`: queries `[B,H,T,e]`, keys and values `[B,H,S,e]`, bias
 /// `[B,H,T,S]`, mask u8 `[B,T,S]` with 1 for visible; gives `[B,H,T,e]`. Differentiable in all but the mask.
-pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, bias: &Tensor, mask: &Tensor, scale: f32) -> Result<Tensor> {
+pub fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    bias: &Tensor,
+    mask: &Tensor,
+    scale: f32,
+) -> Result<Tensor> {
     let scores = q.contiguous()?.matmul(&k.contiguous()?.transpose(2, 3)?)?;
     masked_softmax(&scores, bias, mask, scale)?.matmul(&v.contiguous()?)
 }

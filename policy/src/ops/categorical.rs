@@ -260,7 +260,13 @@ impl CustomOp2 for Kl {
     fn name(&self) -> &'static str {
         "kl"
     }
-    fn cpu_fwd(&self, p: &CpuStorage, pl: &Layout, q: &CpuStorage, ql: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        p: &CpuStorage,
+        pl: &Layout,
+        q: &CpuStorage,
+        ql: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (n, c) = pl.shape().dims2()?;
         let (p, q) = (slice::<f32>(p, pl)?, slice::<f32>(q, ql)?);
         let out = per_row(n, |i| {
@@ -268,7 +274,13 @@ impl CustomOp2 for Kl {
         });
         Ok((CpuStorage::F32(out), n.into()))
     }
-    fn bwd(&self, p: &Tensor, q: &Tensor, res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        p: &Tensor,
+        q: &Tensor,
+        res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (n, c) = p.dims2()?;
         let grad = grad.contiguous()?;
         let (ps, qs) = (View::<f32>::new(p)?, View::<f32>::new(q)?);

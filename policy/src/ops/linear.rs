@@ -15,7 +15,13 @@ pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, relu: bool) -> Resu
     linear_at(Level::best(), x, w, bias, relu)
 }
 
-pub(crate) fn linear_at(level: Level, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+pub(crate) fn linear_at(
+    level: Level,
+    x: &Tensor,
+    w: &Tensor,
+    bias: Option<&Tensor>,
+    relu: bool,
+) -> Result<Tensor> {
     let ((_, k), (o, wk)) = (x.dims2()?, w.dims2()?);
     if wk != k || bias.is_some_and(|b| b.elem_count() != o) {
         candle_core::bail!("linear: weight {:?} or its bias does not fit input {:?}", w.dims(), x.dims());
@@ -35,7 +41,13 @@ struct LinearOp {
 type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
 impl LinearOp {
-    fn forward(&self, x: &[f32], w: &[f32], (n, k, o): (usize, usize, usize), bias: Option<&[f32]>) -> Vec<f32> {
+    fn forward(
+        &self,
+        x: &[f32],
+        w: &[f32],
+        (n, k, o): (usize, usize, usize),
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
         let rows = (16_384 / k.max(1)).clamp(8, 64).next_multiple_of(8);
         let cols = (32_768 / k.max(1)).clamp(12, 192).next_multiple_of(3);
         let (down, across) = (n.div_ceil(rows), o.div_ceil(cols));
@@ -231,7 +243,8 @@ impl Kernel for ColumnSums<'_> {
             let mut acc = [s.splat(0.0); 4];
             for r in 0..rows {
                 // SAFETY: n columns are left in row r.
-                let v = unsafe { s.load_first(self.from.as_ptr().add(r * self.row + self.first + i), n, 0.0) };
+                let v =
+                    unsafe { s.load_first(self.from.as_ptr().add(r * self.row + self.first + i), n, 0.0) };
                 acc[r % 4] = s.add(acc[r % 4], v);
             }
             let sum = s.add(s.add(acc[0], acc[1]), s.add(acc[2], acc[3]));
@@ -246,12 +259,24 @@ impl CustomOp2 for LinearOp {
     fn name(&self) -> &'static str {
         "linear"
     }
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let ((n, k), o) = (xl.shape().dims2()?, wl.dims()[0]);
         let out = self.forward(slice(x, xl)?, slice(w, wl)?, (n, k, o), None);
         Ok((CpuStorage::F32(out), (n, o).into()))
     }
-    fn bwd(&self, x: &Tensor, w: &Tensor, res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (dx, dw, _) = self.backward(x, w, None, res, grad)?;
         Ok((dx, dw))
     }

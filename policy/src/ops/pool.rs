@@ -75,7 +75,8 @@ impl Kernel for Plane<'_> {
             while i < ow {
                 // SAFETY: buffers have a vector's room beyond `ow`, and one more for the column after.
                 unsafe {
-                    let row = |r: usize, part: usize, k: usize| rows.as_ptr().add((2 * r + part) * pitch + i + k);
+                    let row =
+                        |r: usize, part: usize, k: usize| rows.as_ptr().add((2 * r + part) * pitch + i + k);
                     let mut best = s.load(row(0, 1, 0));
                     let mut tap = s.splat(0.0);
                     for t in 1..9 {

@@ -3,7 +3,13 @@
 /// Dimensions `(n, channels in, h, w)`.
 pub(super) type Dims = (usize, usize, usize, usize);
 
-pub(super) fn conv3x3(x: &[f64], (n, ci, h, w): Dims, weight: &[f64], co: usize, bias: Option<&[f64]>) -> Vec<f64> {
+pub(super) fn conv3x3(
+    x: &[f64],
+    (n, ci, h, w): Dims,
+    weight: &[f64],
+    co: usize,
+    bias: Option<&[f64]>,
+) -> Vec<f64> {
     let mut out = vec![0.0; n * co * h * w];
     for b in 0..n {
         for o in 0..co {
@@ -36,7 +42,9 @@ pub(super) fn max_pool(x: &[f64], (n, c, h, w): Dims) -> Vec<f64> {
     for (i, o) in out.iter_mut().enumerate() {
         let (plane, y, xx) = (i / (oh * ow), i / ow % oh, i % ow);
         for (dy, dx) in (0..9).map(|t| (t / 3, t % 3)) {
-            let (Some(a), Some(b)) = ((2 * y + dy).checked_sub(1), (2 * xx + dx).checked_sub(1)) else { continue };
+            let (Some(a), Some(b)) = ((2 * y + dy).checked_sub(1), (2 * xx + dx).checked_sub(1)) else {
+                continue;
+            };
             if a < h && b < w {
                 *o = o.max(x[(plane * h + a) * w + b]);
             }
@@ -88,7 +96,13 @@ pub(super) fn kl(p: &[f64], q: &[f64], c: usize) -> Vec<f64> {
 }
 
 /// Scores and bias `[B,H,T,S]`, mask `[B,T,S]`.
-pub(super) fn masked_softmax(x: &[f64], bias: &[f64], mask: &[u8], (_, h, t, s): Dims, scale: f64) -> Vec<f64> {
+pub(super) fn masked_softmax(
+    x: &[f64],
+    bias: &[f64],
+    mask: &[u8],
+    (_, h, t, s): Dims,
+    scale: f64,
+) -> Vec<f64> {
     let mut out = Vec::with_capacity(x.len());
     for (r, (x, bias)) in x.chunks(s).zip(bias.chunks(s)).enumerate() {
         let shown = &mask[(r / (h * t) * t + r % t) * s..][..s];

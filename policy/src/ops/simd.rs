@@ -31,11 +31,9 @@ pub(crate) trait Simd: Copy {
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    fn div(self, a: Self::V, b: Self::V) -> Self::V;
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c` in one rounding (two in the plain version).
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    fn sqrt(self, a: Self::V) -> Self::V;
     /// To the nearest integer, as a float.
     fn round(self, a: Self::V) -> Self::V;
     /// `2^n` for integral lanes in `-126..=127`.
@@ -179,10 +177,8 @@ impl Simd for Plain {
         add(a, b) => a + b;
         sub(a, b) => a - b;
         mul(a, b) => a * b;
-        div(a, b) => a / b;
         max(a, b) => if a > b { a } else { b };
         fma(a, b, c) => a * b + c;
-        sqrt(a) => a.sqrt();
         round(a) => (a + 12_582_912.0) - 12_582_912.0;
         exp2_int(n) => f32::from_bits((((n as i32) + 127) << 23) as u32);
         select_gt(x, y, a, b) => if x > y { a } else { b };

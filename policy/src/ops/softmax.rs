@@ -205,7 +205,11 @@ impl SoftmaxOp {
 }
 
 fn last_of(layout: &Layout) -> Result<usize> {
-    layout.dims().last().copied().ok_or_else(|| candle_core::Error::Msg("softmax: a scalar has no last dimension".into()))
+    layout
+        .dims()
+        .last()
+        .copied()
+        .ok_or_else(|| candle_core::Error::Msg("softmax: a scalar has no last dimension".into()))
 }
 
 impl CustomOp1 for SoftmaxOp {
@@ -224,10 +228,25 @@ impl CustomOp2 for SoftmaxOp {
     fn name(&self) -> &'static str {
         "masked_softmax"
     }
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, b: &CpuStorage, bl: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(self.forward(slice(x, xl)?, Some(slice(b, bl)?), last_of(xl)?)), xl.shape().clone()))
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok((
+            CpuStorage::F32(self.forward(slice(x, xl)?, Some(slice(b, bl)?), last_of(xl)?)),
+            xl.shape().clone(),
+        ))
     }
-    fn bwd(&self, x: &Tensor, b: &Tensor, res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        b: &Tensor,
+        res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         Ok((
             x.track_op().then(|| self.backward(res, grad, self.scale)).transpose()?,
             b.track_op().then(|| self.backward(res, grad, 1.0)).transpose()?,

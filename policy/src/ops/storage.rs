@@ -35,7 +35,9 @@ impl<T: WithDType> Deref for View<'_, T> {
 }
 
 fn contiguous_range(layout: &Layout) -> Result<(usize, usize)> {
-    layout.contiguous_offsets().ok_or_else(|| candle_core::Error::Msg("this op needs contiguous tensors".into()))
+    layout
+        .contiguous_offsets()
+        .ok_or_else(|| candle_core::Error::Msg("this op needs contiguous tensors".into()))
 }
 
 /// The values behind a custom op's argument.

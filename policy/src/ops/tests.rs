@@ -40,7 +40,8 @@ fn assert_close(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
 
 /// Compares `op` with `plain` on `inputs` (shape, values), forward and in every gradient.
 fn check(what: &str, op: Op<'_>, plain: Plain<'_>, inputs: &[(&[usize], Vec<f32>)], tolerance: f64) {
-    let exact: Vec<Vec<f64>> = inputs.iter().map(|(_, v)| v.iter().map(|x| f64::from(*x)).collect()).collect();
+    let exact: Vec<Vec<f64>> =
+        inputs.iter().map(|(_, v)| v.iter().map(|x| f64::from(*x)).collect()).collect();
     let want = plain(&exact);
     let weight = values(want.len(), 77, 1.0);
     let loss = |at: &[Vec<f64>]| plain(at).iter().zip(&weight).map(|(a, b)| a * f64::from(*b)).sum::<f64>();
@@ -66,21 +67,35 @@ fn check(what: &str, op: Op<'_>, plain: Plain<'_>, inputs: &[(&[usize], Vec<f32>
         let out = op(level, &tracked).unwrap();
         assert_close(&what, &flat(&out), &want, tolerance);
         let untracked: Vec<Tensor> = tracked.iter().map(Tensor::detach).collect();
-        assert_eq!(flat(&op(level, &untracked).unwrap()), flat(&out), "{what}: inference differs from training");
+        assert_eq!(
+            flat(&op(level, &untracked).unwrap()),
+            flat(&out),
+            "{what}: inference differs from training"
+        );
         let m = Tensor::from_vec(weight.clone(), out.shape(), &Device::Cpu).unwrap();
         let grads = (out * m).unwrap().sum_all().unwrap().backward().unwrap();
         let grads: Vec<Vec<f32>> = vars.iter().map(|v| flat(grads.get(v).expect("a gradient"))).collect();
         for (k, i, slope) in &slopes {
             let scale = grads[*k].iter().fold(1.0f64, |a, b| a.max(f64::from(b.abs())));
             let got = f64::from(grads[*k][*i]);
-            assert!((got - slope).abs() <= 2e-5 * scale, "{what}: gradient {k}[{i}] is {got}, should be {slope}");
+            assert!(
+                (got - slope).abs() <= 2e-5 * scale,
+                "{what}: gradient {k}[{i}] is {got}, should be {slope}"
+            );
         }
     }
 }
 
 #[test]
 fn convolution_agrees_with_the_plain_one() {
-    let shapes = [(1, 3, 16, 64, 64), (3, 16, 32, 8, 8), (9, 32, 5, 8, 8), (3, 16, 16, 16, 16), (2, 48, 5, 7, 9), (1, 2, 1, 1, 1)];
+    let shapes = [
+        (1, 3, 16, 64, 64),
+        (3, 16, 32, 8, 8),
+        (9, 32, 5, 8, 8),
+        (3, 16, 16, 16, 16),
+        (2, 48, 5, 7, 9),
+        (1, 2, 1, 1, 1),
+    ];
     for (n, ci, co, h, w) in shapes {
         for (with_bias, relu) in [(false, false), (true, true)] {
             let mut inputs: Vec<(&[usize], _)> = Vec::new();
@@ -106,8 +121,11 @@ fn convolution_agrees_with_the_plain_one() {
 fn convolution_with_pool_agrees_with_the_plain_one() {
     for (n, ci, co, h, w) in [(1, 3, 16, 64, 64), (5, 16, 32, 16, 16), (2, 4, 5, 7, 9)] {
         let (xs, ws, bs) = ([n, ci, h, w], [co, ci, 3, 3], [co]);
-        let inputs: [(&[usize], _); 3] =
-            [(&xs, values(n * ci * h * w, 1, 1.0)), (&ws, values(co * ci * 9, 2, 0.2)), (&bs, values(co, 3, 0.3))];
+        let inputs: [(&[usize], _); 3] = [
+            (&xs, values(n * ci * h * w, 1, 1.0)),
+            (&ws, values(co * ci * 9, 2, 0.2)),
+            (&bs, values(co, 3, 0.3)),
+        ];
         let op = |level, t: &[Tensor]| {
             conv_at(level, &t[0], &t[1], Extra::Bias(t[2].clone()), Shape3x3 { relu: true, pool: true })
         };
@@ -121,7 +139,9 @@ fn convolution_with_pool_agrees_with_the_plain_one() {
 
 #[test]
 fn norm_then_convolution_agrees_with_the_plain_one() {
-    for (n, ci, co, h, w, pool) in [(3, 16, 16, 8, 8, false), (1, 16, 32, 16, 16, true), (2, 5, 3, 6, 7, true)] {
+    for (n, ci, co, h, w, pool) in
+        [(3, 16, 16, 8, 8, false), (1, 16, 32, 16, 16, true), (2, 5, 3, 6, 7, true)]
+    {
         let (xs, ws, gs) = ([n, ci, h, w], [co, ci, 3, 3], [ci]);
         let inputs: [(&[usize], _); 4] = [
             (&xs, values(n * ci * h * w, 1, 1.0).iter().map(|v| v + 0.7).collect()),
@@ -178,7 +198,8 @@ fn linear_agrees_with_the_plain_one() {
     for (n, k, o) in [(1, 128, 121), (3, 40, 24), (17, 33, 7), (65, 130, 200), (2, 2048, 5)] {
         for (with_bias, relu) in [(false, false), (true, true)] {
             let (xs, ws, bs) = ([n, k], [o, k], [o]);
-            let mut inputs: Vec<(&[usize], _)> = vec![(&xs, values(n * k, 1, 1.0)), (&ws, values(o * k, 2, 0.3))];
+            let mut inputs: Vec<(&[usize], _)> =
+                vec![(&xs, values(n * k, 1, 1.0)), (&ws, values(o * k, 2, 0.3))];
             if with_bias {
                 inputs.push((&bs, values(o, 3, 1.0)));
             }
@@ -210,8 +231,10 @@ fn softmax_agrees_with_the_plain_one() {
 #[test]
 fn attention_ignores_hidden_keys_and_reaches_every_input() {
     let make = |seed, shape: &[usize]| {
-        Var::from_tensor(&Tensor::from_vec(values(shape.iter().product(), seed, 1.0), shape, &Device::Cpu).unwrap())
-            .unwrap()
+        Var::from_tensor(
+            &Tensor::from_vec(values(shape.iter().product(), seed, 1.0), shape, &Device::Cpu).unwrap(),
+        )
+        .unwrap()
     };
     let (q, k, v) = (make(1, &[1, 2, 3, 4]), make(2, &[1, 2, 5, 4]), make(3, &[1, 2, 5, 4]));
     let bias = make(4, &[1, 2, 3, 5]);
@@ -324,13 +347,15 @@ fn a_row_does_not_depend_on_its_batch_and_threads_do_not_matter() {
 
 #[test]
 fn frames_become_planes_between_zero_and_one() {
-    let frames = Tensor::from_vec((0..2 * 2 * 3 * 3).map(|i| i as u8 * 7).collect(), (2, 2, 3, 3), &Device::Cpu);
+    let frames =
+        Tensor::from_vec((0..2 * 2 * 3 * 3).map(|i| i as u8 * 7).collect(), (2, 2, 3, 3), &Device::Cpu);
     let frames = frames.unwrap();
     // Division, not multiplication by the reciprocal (as candle does): the reference divides.
-    let want: Vec<f32> = flat(&frames.permute((0, 3, 1, 2)).unwrap().to_dtype(candle_core::DType::F32).unwrap())
-        .iter()
-        .map(|v| v / 255.0)
-        .collect();
+    let want: Vec<f32> =
+        flat(&frames.permute((0, 3, 1, 2)).unwrap().to_dtype(candle_core::DType::F32).unwrap())
+            .iter()
+            .map(|v| v / 255.0)
+            .collect();
     assert_eq!(flat(&frames_to_input(&frames).unwrap()), want);
 }
 

@@ -94,7 +94,6 @@ impl ConvOp {
     }
 }
 
-
 fn add_in_order(sums: Vec<Sums>) -> Sums {
     let mut parts = sums.into_iter();
     let mut total = parts.next().unwrap_or(Sums { w: Vec::new(), third: Vec::new() });

@@ -45,10 +45,8 @@ impl Simd for Avx512 {
         add(a, b) => _mm512_add_ps(a, b);
         sub(a, b) => _mm512_sub_ps(a, b);
         mul(a, b) => _mm512_mul_ps(a, b);
-        div(a, b) => _mm512_div_ps(a, b);
         max(a, b) => _mm512_max_ps(a, b);
         fma(a, b, c) => _mm512_fmadd_ps(a, b, c);
-        sqrt(a) => _mm512_sqrt_ps(a);
         round(a) => _mm512_roundscale_ps::<0>(a);
         exp2_int(n) => _mm512_scalef_ps(_mm512_set1_ps(1.0), n);
         select_gt(x, y, a, b) => _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, y), b, a);
@@ -100,10 +98,8 @@ impl Simd for Avx2 {
         add(a, b) => _mm256_add_ps(a, b);
         sub(a, b) => _mm256_sub_ps(a, b);
         mul(a, b) => _mm256_mul_ps(a, b);
-        div(a, b) => _mm256_div_ps(a, b);
         max(a, b) => _mm256_max_ps(a, b);
         fma(a, b, c) => _mm256_fmadd_ps(a, b, c);
-        sqrt(a) => _mm256_sqrt_ps(a);
         round(a) => _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
         exp2_int(n) => _mm256_castsi256_ps(_mm256_slli_epi32::<23>(
             _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127))));

@@ -1,0 +1,135 @@
+//! Gradients of named parameters, detached from the pass that made them.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Tensor, Var, backprop::GradStore};
+
+use crate::error::Result;
+use crate::ops::{all_finite, sum_of_squares};
+use crate::parameters::Parameters;
+
+/// One gradient per parameter that the loss reached, by name, each in its parameter's shape.
+#[derive(Debug, Clone)]
+pub struct Gradients {
+    by_name: BTreeMap<String, Tensor>,
+}
+
+impl Gradients {
+    /// Takes the gradients of the trainable parameters from a backward pass; those the loss did not reach are absent.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn collect(parameters: &Parameters, store: &GradStore) -> Result<Self> {
+        Self::from_vars(&parameters.vars(), store)
+    }
+
+    pub(crate) fn from_vars(vars: &[(String, Var)], store: &GradStore) -> Result<Self> {
+        let mut by_name = BTreeMap::new();
+        for (name, var) in vars {
+            if let Some(grad) = store.get(var.as_tensor()) {
+                by_name.insert(name.clone(), grad.detach().contiguous()?);
+            }
+        }
+        Ok(Self { by_name })
+    }
+
+    /// Names of the parameters that have a gradient, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// The gradient of the parameter called `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.by_name.get(name)
+    }
+
+    /// Adds other gradients; a parameter that only one of them has keeps that one's.
+    ///
+    /// # Errors
+    /// When shapes differ.
+    pub fn add(&mut self, other: &Self) -> Result<()> {
+        for (name, grad) in &other.by_name {
+            let sum = match self.by_name.get(name) {
+                Some(mine) => (mine + grad)?,
+                None => grad.clone(),
+            };
+            self.by_name.insert(name.clone(), sum);
+        }
+        Ok(())
+    }
+
+    /// Multiplies every gradient by `factor`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn scale(&mut self, factor: f64) -> Result<()> {
+        for grad in self.by_name.values_mut() {
+            *grad = grad.affine(factor, 0.0)?;
+        }
+        Ok(())
+    }
+
+    /// Euclidean norm over all gradients together.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn global_norm(&self) -> Result<f64> {
+        let mut sum = 0.0;
+        for grad in self.by_name.values() {
+            sum += sum_of_squares(grad)?;
+        }
+        Ok(sum.sqrt())
+    }
+
+    /// Whether every value is a finite number.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn is_finite(&self) -> Result<bool> {
+        for grad in self.by_name.values() {
+            if !all_finite(grad)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn make(pairs: &[(&str, &[f32])]) -> Gradients {
+        let tensor = |v: &[f32]| Tensor::new(v, &Device::Cpu).unwrap();
+        Gradients { by_name: pairs.iter().map(|(n, v)| ((*n).to_string(), tensor(v))).collect() }
+    }
+
+    #[test]
+    fn sums_scales_and_norms() {
+        let mut sum = make(&[("a", &[1.0, 2.0]), ("b", &[4.0])]);
+        sum.add(&make(&[("a", &[2.0, 2.0]), ("c", &[12.0])])).unwrap();
+        assert_eq!(sum.names().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(sum.global_norm().unwrap(), (9.0f64 + 16.0 + 16.0 + 144.0).sqrt());
+        sum.scale(0.5).unwrap();
+        assert_eq!(sum.get("a").unwrap().to_vec1::<f32>().unwrap(), [1.5, 2.0]);
+        assert!(sum.add(&make(&[("a", &[1.0])])).is_err());
+    }
+
+    #[test]
+    fn one_bad_value_anywhere_is_seen() {
+        assert!(make(&[("a", &[1e30; 100])]).is_finite().unwrap());
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut values = [1.0f32; 100];
+            values[63] = bad;
+            assert!(!make(&[("a", &[0.0]), ("b", &values)]).is_finite().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_norm_beyond_single_precision_is_still_a_number() {
+        assert!((make(&[("a", &[3e25, 4e25])]).global_norm().unwrap() / 5e25 - 1.0).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,219 @@
+//! Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1) with the bias correction and clipping of PyTorch.
+//!
+//! Weight decay is decoupled (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2: θ shrinks by lr · λ before the
+//! step) or coupled (λθ joins the gradient, as the VPT code's optimiser does). A parameter without a gradient is left
+//! alone: no decay, no step, its moments and its step count stay.
+
+use std::collections::BTreeMap;
+
+use candle_core::Var;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::error::{PolicyError, Result};
+use crate::gradients::Gradients;
+use crate::ops::{AdamStep, adam_update};
+use crate::parameters::Parameters;
+
+/// How weight decay enters the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightDecay {
+    /// The parameter shrinks by `lr * weight_decay` before the step (AdamW).
+    Decoupled,
+    /// `weight_decay * parameter` is added to the gradient (L2).
+    Coupled,
+}
+
+/// Settings of [`Adam`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamConfig {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the mean of gradients.
+    pub beta1: f64,
+    /// Decay of the mean of squared gradients.
+    pub beta2: f64,
+    /// What is added to the root of the latter.
+    pub eps: f64,
+    /// Strength of the weight decay; 0 for none.
+    pub weight_decay: f64,
+    /// How the decay enters.
+    pub decay: WeightDecay,
+}
+
+/// The optimiser's memory for one parameter.
+#[derive(Debug)]
+struct Moments {
+    shape: Vec<usize>,
+    mean: Vec<f32>,
+    square: Vec<f32>,
+    steps: u64,
+}
+
+/// The optimiser and its moments, by parameter name.
+#[derive(Debug)]
+pub struct Adam {
+    config: AdamConfig,
+    moments: BTreeMap<String, Moments>,
+}
+
+impl Adam {
+    /// An optimiser with zero moments for the trainable parameters.
+    ///
+    /// # Errors
+    /// None today; a device may run out of memory.
+    pub fn new(parameters: &Parameters, config: AdamConfig) -> Result<Self> {
+        Ok(Self::for_vars(&parameters.vars(), config))
+    }
+
+    fn for_vars(vars: &[(String, Var)], config: AdamConfig) -> Self {
+        let zero = |var: &Var| Moments {
+            shape: var.dims().to_vec(),
+            mean: vec![0.0; var.elem_count()],
+            square: vec![0.0; var.elem_count()],
+            steps: 0,
+        };
+        Self { config, moments: vars.iter().map(|(name, var)| (name.clone(), zero(var))).collect() }
+    }
+
+    /// Sets the learning rate of the steps to come.
+    pub fn set_lr(&mut self, lr: f64) {
+        self.config.lr = lr;
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn config(&self) -> &AdamConfig {
+        &self.config
+    }
+
+    /// Takes one step, clipping the gradients' global norm at `max_norm`; returns the norm before clipping.
+    ///
+    /// # Errors
+    /// A gradient whose shape is not its parameter's.
+    pub fn step(
+        &mut self,
+        parameters: &mut Parameters,
+        gradients: &Gradients,
+        max_norm: Option<f64>,
+    ) -> Result<f64> {
+        self.step_vars(&parameters.vars(), gradients, max_norm)
+    }
+
+    fn step_vars(
+        &mut self,
+        vars: &[(String, Var)],
+        gradients: &Gradients,
+        max_norm: Option<f64>,
+    ) -> Result<f64> {
+        let norm = gradients.global_norm()?;
+        // PyTorch's clip_grad_norm_, its 1e-6 included.
+        let clip = max_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
+        for (name, var) in vars {
+            let Some(grad) = gradients.get(name) else { continue };
+            let moments = self
+                .moments
+                .get_mut(name)
+                .ok_or_else(|| PolicyError::UnknownParameter { name: name.clone() })?;
+            moments.steps += 1;
+            let step = step_numbers(&self.config, moments.steps, clip);
+            adam_update(var.as_tensor(), grad, (&mut moments.mean, &mut moments.square), step)?;
+        }
+        Ok(norm)
+    }
+
+    /// Moments and step counts as a safetensors file: the same state gives the same bytes.
+    ///
+    /// # Errors
+    /// None known; serialisation reports its own.
+    pub fn to_safetensors(&self) -> Result<Vec<u8>> {
+        let mut data: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+        for (name, m) in &self.moments {
+            let bytes = |v: &[f32]| v.iter().flat_map(|x| x.to_le_bytes()).collect();
+            data.push((format!("mean.{name}"), Dtype::F32, m.shape.clone(), bytes(&m.mean)));
+            data.push((format!("square.{name}"), Dtype::F32, m.shape.clone(), bytes(&m.square)));
+            data.push((format!("steps.{name}"), Dtype::U64, vec![1], m.steps.to_le_bytes().to_vec()));
+        }
+        let views = data
+            .iter()
+            .map(|(name, dtype, shape, bytes)| {
+                Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(safetensors::serialize(views, None)?)
+    }
+
+    /// Restores what [`Self::to_safetensors`] wrote; on an error nothing changes.
+    ///
+    /// # Errors
+    /// Bytes that are not safetensors, and any tensor that is missing, extra, mis-shaped or mis-typed: all are listed.
+    pub fn load(&mut self, bytes: &[u8]) -> Result<()> {
+        let file = SafeTensors::deserialize(bytes)?;
+        let mut problems = Vec::new();
+        let mut read = BTreeMap::new();
+        for (name, mine) in &self.moments {
+            let mut take = |kind: &str, dtype: Dtype, shape: &[usize]| {
+                let key = format!("{kind}.{name}");
+                match file.tensor(&key) {
+                    Ok(t) if t.dtype() == dtype && t.shape() == shape => Some(t.data().to_vec()),
+                    Ok(t) => {
+                        problems.push(format!(
+                            "{key} is {:?} {:?}, needs {dtype:?} {shape:?}",
+                            t.dtype(),
+                            t.shape()
+                        ));
+                        None
+                    }
+                    Err(_) => {
+                        problems.push(format!("{key} is missing"));
+                        None
+                    }
+                }
+            };
+            let mean = take("mean", Dtype::F32, &mine.shape);
+            let square = take("square", Dtype::F32, &mine.shape);
+            let steps = take("steps", Dtype::U64, &[1]);
+            if let (Some(mean), Some(square), Some(steps)) = (mean, square, steps) {
+                let steps = u64::from_le_bytes(steps.try_into().expect("one u64, by its shape"));
+                let shape = mine.shape.clone();
+                read.insert(
+                    name.clone(),
+                    Moments { shape, mean: floats(&mean), square: floats(&square), steps },
+                );
+            }
+        }
+        let known = |key: &str| key.split_once('.').is_some_and(|(_, name)| self.moments.contains_key(name));
+        problems
+            .extend(file.names().into_iter().filter(|n| !known(n)).map(|n| format!("{n} is not expected")));
+        if !problems.is_empty() {
+            problems.sort();
+            return Err(PolicyError::Weights { problems });
+        }
+        self.moments = read;
+        Ok(())
+    }
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+fn step_numbers(config: &AdamConfig, steps: u64, clip: f64) -> AdamStep {
+    let t = steps as f64;
+    let (coupled, shrink) = match config.decay {
+        WeightDecay::Coupled => (config.weight_decay, 1.0),
+        WeightDecay::Decoupled => (0.0, 1.0 - config.lr * config.weight_decay),
+    };
+    AdamStep {
+        grad_scale: clip as f32,
+        beta1: config.beta1 as f32,
+        beta2: config.beta2 as f32,
+        step_size: (config.lr / (1.0 - config.beta1.powf(t))) as f32,
+        root_scale: (1.0 / (1.0 - config.beta2.powf(t)).sqrt()) as f32,
+        eps: config.eps as f32,
+        coupled_decay: coupled as f32,
+        shrink: shrink as f32,
+    }
+}
+
+#[cfg(test)]
+mod tests;
