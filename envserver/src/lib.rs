@@ -1,7 +1,30 @@
 //! Worlds behind gRPC: the embedded world and the null world.
+//!
+//! # Layout
+//! - [`run`]: the role; `service` (gRPC), `play` (a session's thread), `session` (its episodes)
+//! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`null`]
+//! - [`task`], [`reward`], [`episode`]: tasks as data, and what they pay
+//! - [`bench`]: how fast worlds and streams are
+//! - [`config`], [`error`], [`metrics`]: all settings, errors and metrics
 
+pub mod bench;
+pub mod config;
 pub mod episode;
+pub mod error;
+pub mod metrics;
 pub mod native;
+pub mod null;
+mod play;
 pub mod reward;
+pub mod run;
+mod service;
+mod session;
 pub mod task;
 pub mod world;
+pub mod worlds;
+
+pub use config::EnvserverConfig;
+pub use error::EnvserverError;
+pub use run::run;
+pub use session::episode_seed;
+pub use worlds::Worlds;

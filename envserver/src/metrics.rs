@@ -1,0 +1,113 @@
+//! Every metric an envserver exports.
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use vpt_runtime::metrics::{MetricSpec, TIME_BUCKETS};
+
+const STEP: &str = "vpt_envserver_step_duration_seconds";
+const RESET: &str = "vpt_envserver_reset_duration_seconds";
+const SESSIONS: &str = "vpt_envserver_sessions";
+const STEPS: &str = "vpt_envserver_steps_total";
+const EPISODES: &str = "vpt_envserver_episodes_total";
+const OPENED: &str = "vpt_envserver_sessions_opened_total";
+const REFUSED: &str = "vpt_envserver_sessions_refused_total";
+const FAULTS: &str = "vpt_envserver_session_faults_total";
+const TIME: &str = "vpt_envserver_session_time_seconds";
+const ABANDONED: &str = "vpt_envserver_drains_abandoned_total";
+
+/// What a session's thread does; the seconds of all states add up to the lives of all sessions.
+pub(crate) const STATES: [&str; 5] = ["open", "wait_action", "step", "reset", "send"];
+
+/// Declarations, in the order of the ops page.
+pub const METRICS: &[MetricSpec] = &[
+    MetricSpec::histogram(STEP, "World step and rendering of its frame.", "seconds", TIME_BUCKETS),
+    MetricSpec::histogram(
+        RESET,
+        "Start of an episode and rendering of its first frame.",
+        "seconds",
+        TIME_BUCKETS,
+    ),
+    MetricSpec::gauge(SESSIONS, "Sessions open now.", ""),
+    MetricSpec::counter(STEPS, "Actions played."),
+    MetricSpec::counter(EPISODES, "Episodes played to their end.")
+        .labels(&[("outcome", &["terminated", "truncated"])]),
+    MetricSpec::counter(OPENED, "Sessions opened."),
+    MetricSpec::counter(REFUSED, "Sessions refused before they played.").labels(&[(
+        "reason",
+        &[
+            "version",
+            "limit",
+            "draining",
+            "thread",
+            "bad_open",
+            "world",
+            "protocol",
+            "idle",
+            "slow_reader",
+            "panic",
+            "disconnected",
+        ],
+    )]),
+    MetricSpec::counter(FAULTS, "Sessions that ended before the client closed them.").labels(&[(
+        "reason",
+        &["draining", "world", "bad_action", "protocol", "idle", "slow_reader", "panic", "disconnected"],
+    )]),
+    MetricSpec::gauge(TIME, "Time of all session threads by what they did.", "seconds")
+        .labels(&[("state", &STATES)]),
+    MetricSpec::counter(ABANDONED, "Shutdowns that ran into envserver.drain_timeout_seconds."),
+];
+
+/// Handles of one session, looked up once: a step is counted without a registry lookup.
+pub(crate) struct SessionMetrics {
+    pub(crate) step: Histogram,
+    pub(crate) reset: Histogram,
+    pub(crate) steps: Counter,
+    pub(crate) terminated: Counter,
+    pub(crate) truncated: Counter,
+    pub(crate) time: [Gauge; STATES.len()],
+}
+
+impl SessionMetrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            step: histogram!(STEP),
+            reset: histogram!(RESET),
+            steps: counter!(STEPS),
+            terminated: counter!(EPISODES, "outcome" => "terminated"),
+            truncated: counter!(EPISODES, "outcome" => "truncated"),
+            time: STATES.map(|state| gauge!(TIME, "state" => state)),
+        }
+    }
+}
+
+/// Counts a session as open until dropped.
+pub(crate) struct OpenGauge(Gauge);
+
+impl OpenGauge {
+    pub(crate) fn new() -> Self {
+        let sessions = gauge!(SESSIONS);
+        sessions.increment(1.0);
+        Self(sessions)
+    }
+}
+
+impl Drop for OpenGauge {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+pub(crate) fn count_opened() {
+    counter!(OPENED).increment(1);
+}
+
+pub(crate) fn count_refused(reason: &'static str) {
+    counter!(REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn count_fault(reason: &'static str) {
+    counter!(FAULTS, "reason" => reason).increment(1);
+}
+
+pub(crate) fn count_abandoned_drain() {
+    counter!(ABANDONED).increment(1);
+}

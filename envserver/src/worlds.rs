@@ -1,0 +1,60 @@
+//! The worlds this server offers, by name.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::native::NativeWorld;
+use crate::null::NullWorld;
+use crate::world::World;
+
+type Build = Arc<dyn Fn() -> Box<dyn World> + Send + Sync>;
+
+/// World constructors by name; clones share them.
+#[derive(Clone)]
+pub struct Worlds {
+    entries: Vec<(&'static str, Build)>,
+}
+
+impl Worlds {
+    /// `native` (the embedded world) and `null`.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self { entries: Vec::new() }
+            .with("native", || Box::new(NativeWorld::new()))
+            .with("null", || Box::new(NullWorld::default()))
+    }
+
+    /// The same worlds and one more.
+    #[must_use]
+    pub fn with(
+        mut self,
+        name: &'static str,
+        build: impl Fn() -> Box<dyn World> + Send + Sync + 'static,
+    ) -> Self {
+        self.entries.push((name, Arc::new(build)));
+        self
+    }
+
+    /// A fresh world, or none of that name.
+    #[must_use]
+    pub fn build(&self, name: &str) -> Option<Box<dyn World>> {
+        self.entries.iter().find(|(known, _)| *known == name).map(|(_, build)| build())
+    }
+
+    /// Names in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.entries.iter().map(|(name, _)| *name)
+    }
+
+    /// Names for a message.
+    #[must_use]
+    pub fn known(&self) -> String {
+        self.names().collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Debug for Worlds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
