@@ -163,7 +163,7 @@ impl Special {
 
     fn paint(&mut self, slot: usize, (block, outline, crack): Decoration) {
         let faces: [textures::Face; FACES] =
-            std::array::from_fn(|face| textures::decorate(&textures::draw_face(block, face), outline, crack));
+            std::array::from_fn(|face| textures::decorate(textures::face(block, face), outline, crack));
         let each = FACES * TEXELS;
         for (level, texels) in textures::with_levels(&faces).chunks_exact(each).enumerate() {
             let start = (level * self.cells.len() + slot) * each;

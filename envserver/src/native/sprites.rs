@@ -53,20 +53,20 @@ fn draw(item: Item) -> Sprite {
 
 /// A block seen from a corner: its top as a rhombus, two sides below.
 fn cube(block: Block) -> Sprite {
-    let (top, side) = (textures::draw_face(block, 0), textures::draw_face(block, 1));
+    let (top, side) = (textures::face(block, 0), textures::face(block, 1));
     std::array::from_fn(|at| {
         let (x, y) = ((at % SIDE) as f32 + 0.5, (at / SIDE) as f32 + 0.5);
         let (across, down) = ((x - 8.0) / 8.0, y / 4.0);
         let (u, v) = ((down + across) / 2.0, (down - across) / 2.0);
         let inside = |a: f32| (0.0..1.0).contains(&a);
         if inside(u) && inside(v) {
-            return shaded(&top, u, v, 256);
+            return shaded(top, u, v, 256);
         }
         // The left side stands on v = 1, the right one on u = 1.
         let (along, light) = if x < 8.0 { (x / 8.0, 205) } else { ((x - 8.0) / 8.0, 150) };
         let sunk = if x < 8.0 { along } else { 1.0 - along };
         let deep = (y - 4.0 - 4.0 * sunk) / 8.0;
-        if inside(deep) { shaded(&side, along, deep, light) } else { 0 }
+        if inside(deep) { shaded(side, along, deep, light) } else { 0 }
     })
 }
 

@@ -36,23 +36,35 @@ pub(super) fn with_levels(faces: &[Face]) -> Vec<u32> {
 
 /// A face with every square of `square` texels replaced by its mean.
 fn coarsen(face: &Face, square: usize) -> Face {
-    std::array::from_fn(|at| {
-        let (u, v) = (at % SIDE / square * square, at / SIDE / square * square);
-        let mean = |shift: u32| {
-            let mut sum = 0;
-            for row in v..v + square {
-                for column in u..u + square {
-                    sum += face[row * SIDE + column] >> shift & 255;
+    let mut coarse = [0; TEXELS];
+    for v in (0..SIDE).step_by(square) {
+        for u in (0..SIDE).step_by(square) {
+            let rows = v..v + square;
+            let mut sums = [0; 3];
+            for row in rows.clone() {
+                for texel in &face[row * SIDE + u..row * SIDE + u + square] {
+                    for (channel, sum) in sums.iter_mut().enumerate() {
+                        *sum += texel >> (8 * channel) & 255;
+                    }
                 }
             }
-            sum / (square * square) as u32
-        };
-        mean(0) | mean(8) << 8 | mean(16) << 16
-    })
+            let [red, green, blue] = sums.map(|sum| sum / (square * square) as u32);
+            for row in rows {
+                coarse[row * SIDE + u..row * SIDE + u + square].fill(red | green << 8 | blue << 16);
+            }
+        }
+    }
+    coarse
+}
+
+/// One face of a block at full detail, from the table.
+pub(super) fn face(block: Block, face: usize) -> &'static Face {
+    let start = (block as usize * FACES + face) * TEXELS;
+    table()[start..start + TEXELS].try_into().expect("a face has this many texels")
 }
 
 /// One face of a block at full detail; face 0 is the top, 1 a side, 2 the bottom.
-pub(super) fn draw_face(block: Block, face: usize) -> Face {
+fn draw_face(block: Block, face: usize) -> Face {
     std::array::from_fn(|at| pack(texel(block, face, at % SIDE, at / SIDE)))
 }
 
