@@ -80,7 +80,6 @@ impl Cast<'_> {
         wrap(2) << 7 | wrap(0)
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn cells(&self) -> usize {
         (self.view.top as usize) << 14
     }

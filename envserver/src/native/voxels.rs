@@ -1,9 +1,13 @@
 //! The voxel volume: 128 x 128 columns that repeat endlessly in x and z, so the world has no edge,
-//! with a Chebyshev distance field for the renderer, kept right on every edit.
+//! with a distance field for the renderer, kept right on every edit.
 //!
-//! Occupancy is one `u128` per row of x. The distance field comes from dilating those rows fifteen
-//! times by a 3x3x3 cube and counting, in bit-sliced counters, how often each cell was still free:
-//! about a millisecond for the whole volume, and the same code serves the box around one edit.
+//! The field says per cell how large a box around it is free, once for rays that descend and once
+//! for rays that rise: the box reaches equally far in x, z and the ray's own direction of y, so that
+//! the ground does not slow down rays to the sky, nor the canopy those to the ground.
+//!
+//! Occupancy is one `u128` per row of x. The field comes from growing those rows fourteen times by
+//! one cell and counting, in bit-sliced counters, how often each cell was still free: a millisecond
+//! or so for the whole volume, and the same code serves the box around one edit.
 
 use super::block::Block;
 
@@ -50,6 +54,13 @@ struct Window {
     z_count: usize,
 }
 
+/// Which way the rays go that a half of the distance field is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heading {
+    Down,
+    Up,
+}
+
 impl Voxels {
     /// An empty volume of the given height in blocks.
     pub fn empty(height: usize) -> Self {
@@ -57,7 +68,7 @@ impl Voxels {
         let mut voxels = Self {
             height,
             blocks: vec![0; cells + PADDING],
-            distance: vec![DISTANCE_CAP; cells + PADDING],
+            distance: vec![DISTANCE_CAP; 2 * cells + PADDING],
             occupied: vec![0; height * SIDE],
             scratch: Scratch::default(),
             revision: 0,
@@ -129,7 +140,8 @@ impl Voxels {
         &self.blocks
     }
 
-    /// Distance to the nearest non-air block per cell, capped, 0 in non-air cells; padded alike.
+    /// Per cell the least reach, capped, at which the box around it meets a non-air block (0 in
+    /// non-air cells): first all cells for rays that descend, then all for rays that rise; padded.
     pub(super) fn distance_bytes(&self) -> &[u8] {
         &self.distance
     }
@@ -163,8 +175,10 @@ impl Voxels {
             }
         }
         let all = Window { y: 0, y_count: self.height, z: 0, z_count: SIDE };
-        self.count_free(all);
-        self.expand(all, all);
+        for heading in [Heading::Down, Heading::Up] {
+            self.count_free(all, heading);
+            self.expand(all, all, heading);
+        }
     }
 
     fn index(x: i32, y: usize, z: i32) -> usize {
@@ -174,28 +188,24 @@ impl Voxels {
     /// Recomputes the distances one edit can change: the rows within the cap of it.
     fn refresh_around(&mut self, y: usize, z: i32) {
         let cap = usize::from(DISTANCE_CAP);
-        let low = |reach: usize| y.saturating_sub(reach);
-        let count = |reach: usize| (y + reach + 1).min(self.height) - low(reach);
-        let from = |reach: i32| ((z - reach) & MASK) as usize;
+        let from = |reach: usize| (z as usize).wrapping_sub(reach) & (SIDE - 1);
+        let (low, high) = (y.saturating_sub(cap), (y + cap + 1).min(self.height));
         // What lies beyond the outer box could reach the inner one only by more steps than are made.
-        let outer = Window {
-            y: low(2 * cap),
-            y_count: count(2 * cap),
-            z: from(2 * i32::from(DISTANCE_CAP)),
-            z_count: 4 * cap + 1,
-        };
-        let inner = Window {
-            y: low(cap),
-            y_count: count(cap),
-            z: from(i32::from(DISTANCE_CAP)),
-            z_count: 2 * cap + 1,
-        };
-        self.count_free(outer);
-        self.expand(outer, inner);
+        let outer = Window { y: low, y_count: high - low, z: from(2 * cap), z_count: 4 * cap + 1 };
+        for heading in [Heading::Down, Heading::Up] {
+            // Only rays that still have the edit before them are concerned.
+            let (low, high) = match heading {
+                Heading::Down => (y, high),
+                Heading::Up => (low, y + 1),
+            };
+            let inner = Window { y: low, y_count: high - low, z: from(cap), z_count: 2 * cap + 1 };
+            self.count_free(outer, heading);
+            self.expand(outer, inner, heading);
+        }
     }
 
-    /// Counts, per cell of the window, the dilations (none to fourteen) that leave it free.
-    fn count_free(&mut self, window: Window) {
+    /// Counts, per cell of the window, the growths (none to fourteen) that leave it free.
+    fn count_free(&mut self, window: Window, heading: Heading) {
         let rows = window.y_count * window.z_count;
         let Scratch { reached, spread, planes } = &mut self.scratch;
         reached.clear();
@@ -212,7 +222,7 @@ impl Voxels {
         }
         for dilation in 0..DISTANCE_CAP {
             if dilation > 0 {
-                dilate(reached, spread, window.z_count);
+                dilate(reached, spread, window.z_count, heading);
             }
             for (row, bits) in reached.iter().enumerate() {
                 let mut carry = !bits;
@@ -226,14 +236,15 @@ impl Voxels {
     }
 
     /// Writes the counters of `inner`, which lies inside the counted window `outer`, as distances.
-    fn expand(&mut self, outer: Window, inner: Window) {
+    fn expand(&mut self, outer: Window, inner: Window, heading: Heading) {
+        let half = if heading == Heading::Up { self.height * LAYER } else { 0 };
         let first_z = inner.z.wrapping_sub(outer.z) & (SIDE - 1);
         for y in inner.y..inner.y + inner.y_count {
             for step in 0..inner.z_count {
                 let row = (y - outer.y) * outer.z_count + first_z + step;
                 let planes: [[u8; 16]; COUNTER_PLANES] =
                     std::array::from_fn(|plane| self.scratch.planes[plane][row].to_le_bytes());
-                let start = (y * SIDE + ((inner.z + step) & (SIDE - 1))) * SIDE;
+                let start = half + (y * SIDE + ((inner.z + step) & (SIDE - 1))) * SIDE;
                 for (group, cells) in self.distance[start..start + SIDE].chunks_exact_mut(8).enumerate() {
                     let mut packed = 0;
                     for (bit, plane) in planes.iter().enumerate() {
@@ -246,8 +257,9 @@ impl Voxels {
     }
 }
 
-/// Grows every set cell of the window by one in all 26 directions; z wraps within the window.
-fn dilate(reached: &mut [u128], spread: &mut [u128], z_count: usize) {
+/// Grows every set cell of the window by one: in x, in z (wrapping within the window), and against
+/// the rays' heading in y, from where they will come.
+fn dilate(reached: &mut [u128], spread: &mut [u128], z_count: usize, heading: Heading) {
     for (from, to) in reached.chunks_exact(z_count).zip(spread.chunks_exact_mut(z_count)) {
         let wide = |z: usize| from[z] | from[z].rotate_left(1) | from[z].rotate_right(1);
         let (mut before, mut here) = (wide(z_count - 1), wide(0));
@@ -257,13 +269,19 @@ fn dilate(reached: &mut [u128], spread: &mut [u128], z_count: usize) {
             (before, here) = (here, after);
         }
     }
-    let layers = spread.len() / z_count;
-    for layer in 0..layers {
-        let (start, end) = (layer * z_count, (layer + 1) * z_count);
-        let below = if layer > 0 { start - z_count } else { start };
-        let above = if layer + 1 < layers { end } else { start };
-        for z in 0..z_count {
-            reached[start + z] = spread[start + z] | spread[below + z] | spread[above + z];
+    let ahead = spread.len() - z_count;
+    match heading {
+        Heading::Down => {
+            reached[..z_count].copy_from_slice(&spread[..z_count]);
+            for (row, bits) in reached[z_count..].iter_mut().enumerate() {
+                *bits = spread[row] | spread[row + z_count];
+            }
+        }
+        Heading::Up => {
+            reached[ahead..].copy_from_slice(&spread[ahead..]);
+            for (row, bits) in reached[..ahead].iter_mut().enumerate() {
+                *bits = spread[row] | spread[row + z_count];
+            }
         }
     }
 }
@@ -294,9 +312,9 @@ const fn spread_table() -> [u64; 256] {
 mod tests {
     use super::*;
 
-    fn brute_force(voxels: &Voxels, x: i32, y: i32, z: i32) -> u8 {
+    fn brute_force(voxels: &Voxels, x: i32, y: i32, z: i32, heading: i32) -> u8 {
         for reach in 0..i32::from(DISTANCE_CAP) {
-            for dy in -reach..=reach {
+            for dy in (0..=reach).map(|dy| dy * heading) {
                 for dz in -reach..=reach {
                     for dx in -reach..=reach {
                         let inside = (0..voxels.height()).contains(&(y + dy));
@@ -328,8 +346,11 @@ mod tests {
             for _ in 0..12 {
                 let (px, py, pz) =
                     (x + next(&mut state, 33) - 16, next(&mut state, 20), z + next(&mut state, 33) - 16);
-                let stored = voxels.distance[Voxels::index(px, py as usize, pz)];
-                assert_eq!(stored, brute_force(&voxels, px, py, pz), "at {px} {py} {pz}, round {round}");
+                let index = Voxels::index(px, py as usize, pz);
+                for (heading, half) in [(-1, 0), (1, 20 * LAYER)] {
+                    let right = brute_force(&voxels, px, py, pz, heading);
+                    assert_eq!(voxels.distance[half + index], right, "at {px} {py} {pz}, round {round}");
+                }
             }
         }
     }

@@ -46,7 +46,7 @@ pub(super) unsafe fn draw(cast: &Cast<'_>, out: &mut [u8], depths: &mut [f32]) -
     let (across, down) = (width / PACKET.0 * PACKET.0, height / PACKET.1 * PACKET.1);
     assert!(out.len() >= width * height * 3 && depths.len() >= width * height);
     // What the masked gathers below rely on: indices stay below these sizes, plus three bytes.
-    assert!(cast.distance.len() >= cast.cells() + 3 && cast.blocks.len() >= cast.cells() + 3);
+    assert!(cast.distance.len() >= 2 * cast.cells() + 3 && cast.blocks.len() >= cast.cells() + 3);
     assert!(cast.ground.len() >= (1 << 14) + 3 && cast.block_count == 16);
     for row in (0..down).step_by(PACKET.1) {
         for column in (0..across).step_by(PACKET.0) {
@@ -167,6 +167,7 @@ fn march(cast: &Cast<'_>, rays: &Rays) -> Hits {
         ];
     }
     let top_minus_one = _mm256_set1_epi32(view.top - 1);
+    let half = _mm256_mullo_epi32(rays.ascends[1], _mm256_set1_epi32(cast.cells() as i32));
     loop {
         let y = _mm256_add_epi32(cell[1], _mm256_set1_epi32(view.base[1]));
         let inside = _mm256_andnot_si256(
@@ -178,8 +179,9 @@ fn march(cast: &Cast<'_>, rays: &Rays) -> Hits {
             return hits;
         }
         let index = index_of(view.base, cell);
-        // SAFETY: active lanes have y inside the volume, so the index is below `cast.cells()`.
-        let distance = unsafe { gather_bytes(cast.distance, index, active) };
+        // SAFETY: active lanes have y inside the volume, so the index is below `cast.cells()`, and
+        // either half of the field is that long.
+        let distance = unsafe { gather_bytes(cast.distance, _mm256_add_epi32(index, half), active) };
         let found = _mm256_and_si256(active, _mm256_cmpeq_epi32(distance, none));
         if _mm256_testz_si256(found, found) == 0 {
             let mask = _mm256_castsi256_ps(found);
@@ -204,6 +206,7 @@ fn march(cast: &Cast<'_>, rays: &Rays) -> Hits {
 fn leap(cast: &Cast<'_>, rays: &Rays, cell: &mut [__m256i; 3], distance: __m256i) -> (__m256, __m256i) {
     let origin = cast.view.origin;
     let reach = _mm256_sub_epi32(distance, _mm256_set1_epi32(1));
+    let rises = _mm256_cmpgt_epi32(rays.ascends[1], _mm256_setzero_si256());
     let mut exit = [_mm256_setzero_ps(); 3];
     for k in 0..3 {
         let ahead = _mm256_add_epi32(_mm256_sign_epi32(reach, rays.sign[k]), rays.ascends[k]);
@@ -218,9 +221,14 @@ fn leap(cast: &Cast<'_>, rays: &Rays, cell: &mut [__m256i; 3], distance: __m256i
     for k in 0..3 {
         let stepped = _mm256_add_epi32(cell[k], _mm256_sign_epi32(distance, rays.sign[k]));
         let at = cell_at(origin[k], rays.direction[k], depth);
+        let (back, ahead) = if k == 1 {
+            (_mm256_andnot_si256(rises, reach), _mm256_and_si256(rises, reach))
+        } else {
+            (reach, reach)
+        };
         let within = _mm256_max_epi32(
-            _mm256_min_epi32(at, _mm256_add_epi32(cell[k], reach)),
-            _mm256_sub_epi32(cell[k], reach),
+            _mm256_min_epi32(at, _mm256_add_epi32(cell[k], ahead)),
+            _mm256_sub_epi32(cell[k], back),
         );
         cell[k] = _mm256_blendv_epi8(within, stepped, leaves[k]);
     }

@@ -1,7 +1,7 @@
 //! The reference ray caster: one ray at a time, plain code. `avx2` must give the same bits.
 //!
-//! A ray moves from cell to cell; the distance field says how large a cube around the cell is
-//! free, and the ray leaps to where it exits that cube.
+//! A ray moves from cell to cell; the distance field says how large a box around the cell is
+//! free, and the ray leaps to where it leaves that box.
 
 use super::super::textures::{FACES, TEXELS};
 use super::Cast;
@@ -88,7 +88,8 @@ fn march(cast: &Cast<'_>, ray: &Ray) -> Option<Hit> {
             return None;
         }
         let index = cast.index(cell);
-        let distance = i32::from(cast.distance[index]);
+        let half = if ray.ascends[1] { cast.cells() } else { 0 };
+        let distance = i32::from(cast.distance[half + index]);
         if distance == 0 {
             return Some(Hit { depth, axis, cell, index });
         }
@@ -111,7 +112,13 @@ fn march(cast: &Cast<'_>, ray: &Ray) -> Option<Hit> {
                 cell[k] + step
             } else {
                 let at = (view.origin[k] + ray.direction[k] * depth).floor() as i32;
-                at.min(cell[k] + reach).max(cell[k] - reach)
+                // In y only the cells ahead are known to be free.
+                let (back, ahead) = match (k, ray.ascends[1]) {
+                    (1, true) => (0, reach),
+                    (1, false) => (-reach, 0),
+                    _ => (-reach, reach),
+                };
+                at.min(cell[k] + ahead).max(cell[k] + back)
             };
         }
     }
