@@ -99,7 +99,6 @@ impl ActorTable {
         let number = table.streams;
         let replaced = CancellationToken::new();
         let stream = Stream { number, replaced: replaced.clone() };
-        let mut superseded = None;
         if let Some(entry) = table.entries.get_mut(&key.actor_id) {
             if entry.superseded.contains(&key.incarnation) {
                 return Err(ConnectError::Superseded { actor_id: key.actor_id.clone() });
@@ -109,7 +108,7 @@ impl ActorTable {
                     entry.superseded.pop_front();
                 }
                 entry.superseded.push_back(entry.key.incarnation);
-                superseded = Some(std::mem::replace(&mut entry.key, key.clone()));
+                entry.key = key.clone();
             }
             if let Some(old) = entry.stream.replace(stream) {
                 old.replaced.cancel();
@@ -131,7 +130,7 @@ impl ActorTable {
         }
         metrics::connected_actors(table.connected());
         drop(guard);
-        Ok(Connection { table: self.clone(), actor_id: key.actor_id.clone(), number, replaced, superseded })
+        Ok(Connection { table: self.clone(), actor_id: key.actor_id.clone(), number, replaced })
     }
 
     /// Every actor that is remembered, by name.
@@ -176,8 +175,6 @@ pub(crate) struct Connection {
     number: u64,
     /// Cancelled when a newer stream of the same actor came.
     pub(crate) replaced: CancellationToken,
-    /// The process this one took over from.
-    pub(crate) superseded: Option<ActorKey>,
 }
 
 impl Connection {
@@ -215,7 +212,6 @@ mod tests {
         let old = table.connect(&key("a", 1)).unwrap();
         let new = table.connect(&key("a", 1)).unwrap();
         assert!(old.replaced.is_cancelled() && !new.replaced.is_cancelled());
-        assert_eq!(new.superseded, None);
         drop(old);
         assert_eq!(table.connected(), 1, "the old stream's end does not touch the new one");
         drop(new);
@@ -229,7 +225,7 @@ mod tests {
         let old = table.connect(&key("a", 1)).unwrap();
         let new = table.connect(&key("a", 2)).unwrap();
         assert!(old.replaced.is_cancelled());
-        assert_eq!(new.superseded, Some(key("a", 1)));
+        assert_eq!(table.list()[0].key, key("a", 2));
         let refused = table.connect(&key("a", 1)).unwrap_err();
         assert!(refused.to_string().contains("actor.id"), "{refused}");
         assert!(!new.replaced.is_cancelled());

@@ -2,6 +2,7 @@
 
 use prost::Message;
 use serde::{Deserialize, Serialize};
+use vpt_policy::{PolicyConfig, action};
 use vpt_proto::common::v1::Tensor;
 use vpt_proto::learner::v1::{LayerState, Unroll};
 use vpt_proto::limits::{MAX_UNROLL_BYTES, UNROLL_FORMAT_VERSION};
@@ -189,6 +190,20 @@ pub(crate) struct Envelope {
 }
 
 impl UnrollSpec {
+    /// The unrolls of `unroll_length` steps that actors with this policy send; `state_travels` unless the learner
+    /// carries the recurrent state itself.
+    pub fn new(policy: &PolicyConfig, unroll_length: usize, state_travels: bool) -> Self {
+        let (layers, memory, width) = (policy.n_recurrence_layers, policy.maxlen(), policy.hidsize);
+        Self {
+            unroll_length,
+            frame_height: policy.image_size,
+            frame_width: policy.image_size,
+            buttons: action::BUTTONS as u32,
+            camera: action::CAMERA as u32,
+            state: state_travels.then_some(StateSpec { layers, memory, width }),
+        }
+    }
+
     /// Decodes and checks an encoded unroll, and unpacks its frames.
     pub(crate) fn admit(
         &self,

@@ -4,8 +4,12 @@
 //! it dropped and what it trained on. Steps of an incarnation count as produced once they are reported or seen,
 //! whichever is more, so nothing in flight is ever negative. The same record holds the highest sequence of each
 //! slot, which makes a resent unroll recognisable, also after a resume.
+//!
+//! What a crash of the learner loses is found again by two rules: what a checkpoint holds as queued is gone when the
+//! books are restored, and a gap between a slot's last sequence in the checkpoint and its first one after it are
+//! unrolls that the crashed process had acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -14,27 +18,31 @@ use vpt_proto::learner::v1 as wire;
 use crate::metrics;
 
 /// Reasons a dropped step can have; anything else an actor says is counted as `other`.
-pub const REASONS: [&str; 13] = [
+pub const REASONS: [&str; 11] = [
     "stale",
     "invalid",
     "nonfinite",
     "draining",
     "learner_crash",
     "actor_lost",
-    "partial",
     "env_fault",
     "shutdown",
+    "undelivered",
     "overflow",
-    "rejected",
-    "weight_swap",
     "other",
 ];
 
 /// Outcomes the learner itself counts when it answers an unroll; not taken from actors' reports.
-const COUNTED_HERE: [&str; 4] = ["stale", "invalid", "duplicate", "rejected"];
+const COUNTED_HERE: [&str; 3] = ["stale", "invalid", "duplicate"];
 
 /// Incarnations remembered one by one; older, superseded ones are folded into one sum.
 const MAX_INCARNATIONS: usize = 4096;
+
+/// More steps than any actor takes; larger claims are cut so that no sum overflows.
+const MAX_CLAIM: u64 = 1 << 44;
+
+/// Hexadecimal digits of an incarnation.
+const INCARNATION_DIGITS: usize = 16;
 
 /// Version of the serialised form.
 const FORMAT_VERSION: u32 = 1;
@@ -51,7 +59,7 @@ pub struct ActorKey {
 impl ActorKey {
     // As text, because the ledger is saved as JSON, whose keys are strings.
     fn as_text(&self) -> String {
-        format!("{}#{:016x}", self.actor_id, self.incarnation)
+        format!("{}#{:0width$x}", self.actor_id, self.incarnation, width = INCARNATION_DIGITS)
     }
 }
 
@@ -60,8 +68,6 @@ impl ActorKey {
 pub struct Report {
     /// Steps taken.
     pub produced: u64,
-    /// Steps the learner acknowledged.
-    pub sent: u64,
     /// Steps given up, by reason.
     pub dropped: BTreeMap<String, u64>,
 }
@@ -99,6 +105,8 @@ pub struct LedgerState {
     folded: Folded,
     trained: u64,
     dropped: BTreeMap<String, u64>,
+    // Whether these books came from a checkpoint.
+    #[serde(skip)]
     restored: bool,
     clock: u64,
 }
@@ -119,21 +127,30 @@ struct Record {
     lost: BTreeMap<String, u64>,
     // Highest sequence of each slot.
     sequences: BTreeMap<u32, u64>,
+    // Slots heard of since this process started.
+    #[serde(skip)]
+    heard: BTreeSet<u32>,
     touched: u64,
 }
 
 impl Record {
     fn gone(&self) -> u64 {
-        self.dropped.values().sum::<u64>() + self.lost.values().sum::<u64>()
+        sum(self.dropped.values().chain(self.lost.values()))
     }
 
     fn produced(&self) -> u64 {
         self.reported.max(self.arrived + self.gone())
     }
 
+    /// Steps that are with the actor or on the wire.
+    fn held(&self) -> u64 {
+        self.produced() - self.arrived - self.gone()
+    }
+
     fn lose(&mut self, reason: &str, steps: u64) {
         if steps > 0 {
-            *self.lost.entry(reason.to_owned()).or_default() += steps;
+            let lost = self.lost.entry(reason.to_owned()).or_default();
+            *lost = lost.saturating_add(steps).min(MAX_CLAIM);
         }
     }
 }
@@ -175,9 +192,16 @@ impl Ledger {
     /// Sequences of a slot only go up, so the highest one is all that has to be remembered.
     pub fn arrived(&self, actor: &ActorKey, slot: u32, sequence: u64, steps: u64) -> bool {
         let mut state = self.lock();
+        let restored = state.restored;
         let record = state.record(actor);
-        if record.sequences.get(&slot).is_some_and(|&highest| sequence <= highest) {
+        let highest = record.sequences.get(&slot).copied();
+        if highest.is_some_and(|highest| sequence <= highest) {
             return false;
+        }
+        // Later gaps are unrolls the actor gave up and reports itself.
+        if record.heard.insert(slot) && restored {
+            let missing = sequence - highest.map_or(0, |highest| highest + 1);
+            record.lose("learner_crash", missing.saturating_mul(steps));
         }
         record.sequences.insert(slot, sequence);
         record.arrived += steps;
@@ -198,36 +222,38 @@ impl Ledger {
     /// Takes over a cumulative report; numbers lower than an earlier report's change nothing.
     pub fn reported(&self, actor: &ActorKey, report: &Report) {
         let mut state = self.lock();
-        let restored = state.restored;
         let record = state.record(actor);
-        record.reported = record.reported.max(report.produced);
+        record.reported = record.reported.max(report.produced.min(MAX_CLAIM));
         let mut by_reason = BTreeMap::<&str, u64>::new();
         for (reason, &steps) in &report.dropped {
             if !COUNTED_HERE.contains(&reason.as_str()) {
                 let known = bounded(reason);
-                let sum = by_reason.entry(known).or_default();
-                *sum = sum.saturating_add(steps);
+                let claimed = by_reason.entry(known).or_default();
+                *claimed = claimed.saturating_add(steps);
             }
         }
         for (reason, steps) in by_reason {
             let dropped = record.dropped.entry(reason.to_owned()).or_default();
-            *dropped = (*dropped).max(steps);
-        }
-        if restored {
-            // Acknowledged by an earlier learner process, but not in the checkpoint this one started from.
-            let crashed = record.lost.get("learner_crash").copied().unwrap_or(0);
-            let lost = report.sent.min(record.reported).saturating_sub(record.arrived + crashed);
-            record.lose("learner_crash", lost);
+            *dropped = (*dropped).max(steps.min(MAX_CLAIM));
         }
         self.export(&state);
     }
 
-    /// Settles an incarnation that another one of the same actor has replaced: what it still held is lost.
-    pub fn superseded(&self, actor: &ActorKey) {
+    /// Notes that `actor` connected: what its earlier processes still held is lost.
+    pub fn connected(&self, actor: &ActorKey) {
         let mut state = self.lock();
-        let record = state.record(actor);
-        let lost = record.produced() - record.arrived - record.gone();
-        record.lose("actor_lost", lost);
+        let own = actor.as_text();
+        let prefix = own.len() - INCARNATION_DIGITS;
+        let from = own[..prefix].to_owned();
+        let others = state.incarnations.range_mut(from.clone()..);
+        for (text, record) in others.take_while(|(text, _)| text.starts_with(&from)) {
+            // A longer name may begin with this one and a number sign.
+            if text.len() == own.len() && *text != own {
+                record.lose("actor_lost", record.held());
+                // It may not come back, so nothing of it can be a duplicate.
+                record.sequences.clear();
+            }
+        }
         self.export(&state);
     }
 
@@ -281,8 +307,7 @@ impl LedgerState {
         let oldest = self.incarnations.iter().min_by_key(|(_, record)| record.touched);
         let Some(text) = oldest.map(|(text, _)| text.clone()) else { return };
         let Some(mut record) = self.incarnations.remove(&text) else { return };
-        let lost = record.produced() - record.arrived - record.gone();
-        record.lose("actor_lost", lost);
+        record.lose("actor_lost", record.held());
         self.folded.produced += record.produced();
         self.folded.arrived += record.arrived;
         for (reason, steps) in record.dropped.into_iter().chain(record.lost) {
@@ -309,6 +334,10 @@ impl LedgerState {
         let produced = produced.max(settled);
         Totals { produced, trained: self.trained, dropped, in_flight: produced - settled }
     }
+}
+
+fn sum<'a>(steps: impl Iterator<Item = &'a u64>) -> u64 {
+    steps.fold(0, |sum, &steps| sum.saturating_add(steps))
 }
 
 /// The reason itself when it is on the list, `other` when not.

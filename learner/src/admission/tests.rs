@@ -157,3 +157,23 @@ fn settings_that_cannot_work_are_named() {
     let bad = AdmissionConfig { idle_timeout_seconds: f64::NAN, ..AdmissionConfig::default() };
     assert!(bad.validate().is_err());
 }
+
+#[test]
+fn the_state_a_policy_makes_is_the_state_that_is_let_in() {
+    let policy = PolicyConfig::tiny();
+    let spec = UnrollSpec::new(&policy, 32, true);
+    let state = vpt_policy::RecurrentState::initial(&policy, 1, &candle_core::Device::Cpu).unwrap();
+    let width = policy.hidsize;
+    let wire = |layer: &vpt_policy::RawLayerState| {
+        let rows = layer.mask.len();
+        LayerState {
+            mask: Some(tensor::from_u8(&[rows], layer.mask.clone())),
+            keys: Some(tensor::from_f32(&[rows, width], &layer.keys)),
+            values: Some(tensor::from_f32_as_bf16(&[rows, width], &layer.values)),
+        }
+    };
+    let layers: Vec<LayerState> = state.to_raw().unwrap().iter().map(wire).collect();
+    spec.check_state(&layers).unwrap();
+    assert_eq!((spec.buttons, spec.camera), (8641, 121));
+    assert!(UnrollSpec::new(&policy, 32, false).check_state(&layers).is_err());
+}

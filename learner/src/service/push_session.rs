@@ -148,9 +148,7 @@ impl Session {
                 refuse("handshake", Status::resource_exhausted(error.to_string()))
             }
         })?;
-        if let Some(old) = &connection.superseded {
-            learner.ledger.superseded(old);
-        }
+        learner.ledger.connected(&actor);
         tracing::info!(
             actor_id = actor.actor_id,
             incarnation = actor.incarnation,
@@ -254,7 +252,8 @@ impl Session {
             return Ok((Outcome::Duplicate, String::new()));
         }
         if learner.queue.is_closed() {
-            return Ok((Outcome::Draining, String::new()));
+            // Not answered: the actor keeps it and sends it to whoever comes next.
+            return Err(draining());
         }
         let newest = learner.weights.current().unwrap_or_default();
         let envelope = Envelope { actor: self.actor.clone(), slot, sequence, newest };
@@ -299,7 +298,6 @@ impl Session {
         }
         let report = Report {
             produced: report.env_steps_produced,
-            sent: report.env_steps_sent,
             dropped: report.env_steps_dropped.into_iter().collect(),
         };
         self.shared.learner.ledger.reported(&self.actor, &report);

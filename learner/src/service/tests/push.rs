@@ -169,7 +169,7 @@ async fn a_new_process_takes_over_and_the_old_one_is_settled() {
     let mut old = server.connect(&actor("actor-0", 1)).await;
     let report = ActorReport {
         env_steps_produced: 100,
-        env_steps_dropped: [("partial".to_owned(), 10)].into(),
+        env_steps_dropped: [("env_fault".to_owned(), 10)].into(),
         acting_version: Some(Version::new(2, 4).into()),
         ..ActorReport::default()
     };
@@ -181,7 +181,7 @@ async fn a_new_process_takes_over_and_the_old_one_is_settled() {
     assert_eq!(old.end().await.code(), Code::Aborted);
     let totals = server.learner.ledger.totals();
     assert_eq!((totals.produced, totals.in_flight), (100, 4));
-    assert_eq!((totals.dropped["partial"], totals.dropped["actor_lost"]), (10, 86));
+    assert_eq!((totals.dropped["env_fault"], totals.dropped["actor_lost"]), (10, 86));
     let mut back = server.stream().await;
     back.say(push_request::Kind::Hello(hello(&actor("actor-0", 1)))).await;
     let status = back.end().await;
@@ -208,8 +208,12 @@ async fn stopping_ends_every_stream_in_time_even_with_a_mute_client() {
     let _mute = tokio::net::TcpStream::connect(host).await.unwrap();
     server.learner.queue.close();
     client.send(&client.unroll(0, 0)).await;
-    assert_eq!(client.ack().await.outcome(), Outcome::Draining);
+    assert_eq!(client.end().await.code(), Code::Unavailable, "unanswered, so the actor keeps it");
+    let mut late = server.stream().await;
+    late.say(push_request::Kind::Hello(hello(&actor("actor-1", 1)))).await;
+    assert_eq!(late.end().await.code(), Code::Unavailable);
+    let mut watching = server.stream().await;
     server.shutdown.cancel();
-    assert_eq!(client.end().await.code(), Code::Unavailable);
+    assert_eq!(watching.end().await.code(), Code::Unavailable);
     tokio::time::timeout(PATIENCE, server.task).await.expect("stops in time").unwrap().unwrap();
 }
