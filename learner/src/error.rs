@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+use vpt_policy::PolicyError;
+use vpt_proto::shard::ShardError;
+use vpt_proto::tensor::TensorError;
+
+use crate::checkpoint::CheckpointError;
 use crate::event_log::EventLogError;
 use crate::version::Version;
 
@@ -48,4 +53,94 @@ pub enum LearnerError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A checkpoint could not be written or used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A checkpoint of the other stage lies where this stage writes its own.
+    #[error(
+        "{} is a checkpoint of stage {found:?}, learner.stage is {expected:?}: set learner.out to another folder, and \
+         learner.init to that checkpoint to start from it",
+        path.display()
+    )]
+    OtherStage {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its stage.
+        found: String,
+        /// The configured stage.
+        expected: &'static str,
+    },
+    /// The network refused.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A tensor operation failed.
+    #[error("tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// Tensors that cannot be written.
+    #[error("tensors cannot be written: {0}")]
+    Safetensors(#[from] safetensors::SafeTensorError),
+    /// The recurrent states in a checkpoint do not fit.
+    #[error("{name} in the checkpoint is missing or does not fit learner.bc.batch_sequences and [policy]")]
+    Lanes {
+        /// The tensor.
+        name: String,
+    },
+    /// Recorded play could not be read.
+    #[error("learner.bc.data_dir: {0}")]
+    Dataset(#[from] ShardError),
+    /// Recorded play at another frame size than the network's.
+    #[error(
+        "{} has frames of {} x {} pixels, policy.image_size is {expected}: record at that size",
+        path.display(), found.0, found.1
+    )]
+    DatasetFrames {
+        /// The dataset.
+        path: PathBuf,
+        /// Its frames' height and width.
+        found: (u32, u32),
+        /// The network's side.
+        expected: usize,
+    },
+    /// Recorded play without an episode to train on.
+    #[error("{} has no episode to train on: record some, or lower learner.bc.validation_fraction", path.display())]
+    DatasetEmpty {
+        /// The dataset.
+        path: PathBuf,
+    },
+    /// The pretrained policy sees frames of another size.
+    #[error("learner.pretrained = {}: its frames have {found} pixels a side, policy.image_size is {expected}", path.display())]
+    PretrainedFrames {
+        /// The pretrained policy.
+        path: PathBuf,
+        /// Its side.
+        found: usize,
+        /// The network's.
+        expected: usize,
+    },
+    /// A recurrent state on the wire that does not decode.
+    #[error("recurrent state: {0}")]
+    WireTensor(#[from] TensorError),
+    /// Parts of an unroll that do not fit each other.
+    #[error("the unroll's fields have different lengths")]
+    UnrollShape,
+    /// The network in training has lost its auxiliary head.
+    #[error("the network has no auxiliary value head")]
+    NoAuxHead,
+    /// A thread could not be started.
+    #[error("thread {name} could not be started: {source}")]
+    Thread {
+        /// The thread.
+        name: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread ended by a panic, whose message is in the log.
+    #[error("thread {name} panicked")]
+    Panicked {
+        /// The thread.
+        name: &'static str,
+    },
+    /// The metrics recorder could not be installed.
+    #[error(transparent)]
+    Metrics(#[from] vpt_runtime::metrics::MetricsError),
 }

@@ -1,0 +1,290 @@
+//! The behavioural cloning stage: streams of recorded play, one gradient step a batch, until a limit is reached.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use vpt_policy::{Policy, RecurrentState};
+
+use crate::algo::bc::bc_loss;
+use crate::batch::{FlatOutput, Sequence, SequenceBatch, scalar, to_tensor};
+use crate::checkpoint::{LANES_FILE, Stored};
+use crate::config::BcConfig;
+use crate::dataset::{Demonstrations, HostBatch, SequenceLoader, SequencePlan};
+use crate::error::LearnerError;
+use crate::lanes;
+use crate::metrics;
+use crate::session::Session;
+use crate::training::{Phase, Trainer};
+use crate::version::Version;
+
+/// Longest wait for a batch between two looks at the shutdown token.
+const POLL: Duration = Duration::from_millis(500);
+/// Updates between two lines of the log.
+const LOG_EVERY_UPDATES: u64 = 20;
+/// Names the order of validation streams, which is the same every time.
+const VALIDATION_KEY: u64 = 0x0076_616c;
+
+/// Clones recorded play until a limit of the config is reached or the session stops; ends with a checkpoint.
+///
+/// # Errors
+/// When the data cannot be read, a tensor operation fails, or the last checkpoint cannot be written.
+pub(crate) fn run(
+    session: &mut Session,
+    trainer: &mut Trainer,
+    resume: Option<&Stored>,
+) -> Result<(), LearnerError> {
+    let config = session.setup.learner.bc.clone();
+    let seed = session.setup.run_seed;
+    let data = Demonstrations::open(&config.data_dir, &trainer.config, config.validation_fraction, seed)?;
+    let state = match resume.and_then(|stored| stored.files.get(LANES_FILE)) {
+        Some(bytes) => lanes::from_bytes(bytes, &trainer.config, config.batch_sequences, &trainer.device)?,
+        None => RecurrentState::initial(&trainer.config, config.batch_sequences, &trainer.device)?,
+    };
+    let mut plan = plan_over(&data, &data.training, config.batch_sequences, &config, seed);
+    plan.skip(trainer.counters.bc_updates);
+    let loader = SequenceLoader::start(data.clone(), plan, config.drop_null_actions, config.prefetch)?;
+    let batch_steps = (config.batch_sequences * config.sequence_length) as u64;
+    let pass_updates = data.training_steps().div_ceil(batch_steps);
+    let limits = Limits { pass_updates, config: config.clone() };
+    let mut bc = BcLoop { session, trainer, config, data, loader, state, limits, batch_steps };
+    bc.run()
+}
+
+/// What ends the stage.
+struct Limits {
+    pass_updates: u64,
+    config: BcConfig,
+}
+
+impl Limits {
+    /// Updates to take, where that is known beforehand.
+    fn updates(&self) -> Option<u64> {
+        let BcConfig { max_updates, max_seconds, epochs, .. } = self.config;
+        match (max_updates, max_seconds > 0.0) {
+            (0, true) => None,
+            (0, false) => Some(epochs * self.pass_updates),
+            _ => Some(max_updates),
+        }
+    }
+
+    /// 0 at the start, 1 at the end.
+    fn progress(&self, updates: u64, seconds: f64) -> f64 {
+        let by_updates = self.updates().map_or(0.0, |limit| updates as f64 / limit.max(1) as f64);
+        let max_seconds = self.config.max_seconds;
+        let by_seconds = if max_seconds > 0.0 { seconds / max_seconds } else { 0.0 };
+        by_updates.max(by_seconds)
+    }
+}
+
+struct BcLoop<'a> {
+    session: &'a mut Session,
+    trainer: &'a mut Trainer,
+    config: BcConfig,
+    data: Arc<Demonstrations>,
+    loader: SequenceLoader,
+    /// Of every lane, before the next batch.
+    state: RecurrentState,
+    limits: Limits,
+    batch_steps: u64,
+}
+
+/// Sums since the last line of the log.
+struct Recent {
+    since: Instant,
+    updates: u64,
+    loss: f64,
+    grad_norm: f64,
+}
+
+impl Recent {
+    fn new() -> Self {
+        Self { since: Instant::now(), updates: 0, loss: 0.0, grad_norm: 0.0 }
+    }
+}
+
+impl BcLoop<'_> {
+    fn run(&mut self) -> Result<(), LearnerError> {
+        let mut recent = Recent::new();
+        self.session.health.set_ready(true);
+        while !self.session.stopping() && self.progress() < 1.0 {
+            self.session.health.heartbeat();
+            self.session.status.set_phase("wait_data");
+            let stopwatch = self.session.stopwatch.clone();
+            let Some(batch) = stopwatch.during("wait_data", || self.loader.recv(POLL))? else { continue };
+            self.session.status.set_phase("bc_update");
+            self.update(&batch, &mut recent)?;
+            let updates = self.trainer.counters.bc_updates;
+            if updates % LOG_EVERY_UPDATES == 0 {
+                self.log(&mut recent);
+            }
+            let every = self.config.validation_every_updates;
+            if every > 0 && updates % every == 0 {
+                self.validate()?;
+            }
+            if updates % self.session.setup.learner.checkpoint.every_updates == 0 {
+                // Logged and counted inside; the next point tries again.
+                let _ = self.checkpoint();
+            }
+        }
+        if recent.updates > 0 {
+            self.log(&mut recent);
+        }
+        if !self.session.stopping() {
+            self.validate()?;
+        }
+        self.session.flush();
+        self.session.status.set_phase("done");
+        self.checkpoint()
+    }
+
+    fn progress(&self) -> f64 {
+        self.limits.progress(self.trainer.counters.bc_updates, self.session.seconds())
+    }
+
+    fn update(&mut self, batch: &HostBatch, recent: &mut Recent) -> Result<(), LearnerError> {
+        let lr = self.learning_rate();
+        let stopwatch = self.session.stopwatch.clone();
+        let sequences =
+            stopwatch.during("batch", || to_sequences(batch, self.config.batch_sequences, self.trainer))?;
+        let (loss, state) = stopwatch
+            .during("forward", || forward(&self.trainer.policy, &sequences, &self.state, &batch.mask))?;
+        let outcome = self.trainer.step(Phase::Main, &loss, lr, self.config.max_grad_norm)?;
+        self.state = if outcome.skipped {
+            // The batch may have filled the memory with numbers that are not finite.
+            RecurrentState::initial(&self.trainer.config, self.config.batch_sequences, &self.trainer.device)?
+        } else {
+            recent.updates += 1;
+            recent.loss += outcome.loss;
+            recent.grad_norm += outcome.grad_norm;
+            state
+        };
+        let counters = &mut self.trainer.counters;
+        counters.bc_updates += 1;
+        counters.env_steps_trained += self.batch_steps;
+        metrics::frames_consumed(self.batch_steps);
+        metrics::null_actions(batch.null_actions);
+        Ok(())
+    }
+
+    fn learning_rate(&self) -> f64 {
+        let lr = self.config.lr_schedule.at(self.config.lr, self.progress());
+        let updates = self.trainer.counters.bc_updates + 1;
+        match self.config.warmup_updates {
+            warmup if updates < warmup => lr * updates as f64 / warmup as f64,
+            _ => lr,
+        }
+    }
+
+    fn log(&mut self, recent: &mut Recent) {
+        let count = recent.updates.max(1) as f64;
+        let (loss, grad_norm) = (recent.loss / count, recent.grad_norm / count);
+        let seconds = recent.since.elapsed().as_secs_f64();
+        let frames_per_second = recent.updates as f64 * self.batch_steps as f64 / seconds.max(1e-9);
+        metrics::loss("bc", loss);
+        let step = self.trainer.counters.env_steps_trained;
+        let pass = self.trainer.counters.bc_updates as f64 / self.limits.pass_updates as f64;
+        let learning_rate = self.learning_rate();
+        self.session.scalars(
+            step,
+            [
+                ("losses/bc_loss", loss),
+                ("losses/grad_norm", grad_norm),
+                ("charts/learning_rate", learning_rate),
+                ("charts/SPS", frames_per_second),
+                ("charts/epoch", pass),
+            ],
+        );
+        self.session.flush();
+        let target = match self.limits.updates() {
+            Some(updates) => updates * self.batch_steps,
+            None => (step as f64 / self.progress().max(1e-9)) as u64,
+        };
+        self.session.update_status(self.trainer, loss, frames_per_second, target.max(step));
+        *recent = Recent::new();
+    }
+
+    /// Mean negative log-likelihood of held-out episodes, states carried as in training.
+    fn validate(&mut self) -> Result<(), LearnerError> {
+        let episodes: Vec<usize> =
+            self.data.validation.iter().copied().take(self.config.validation_episodes).collect();
+        let steps: usize = episodes.iter().map(|&episode| self.data.steps(episode)).sum();
+        if steps == 0 {
+            return Ok(());
+        }
+        let lanes = self.config.batch_sequences.min(episodes.len());
+        let mut plan = plan_over(&self.data, &episodes, lanes, &self.config, VALIDATION_KEY);
+        let policy = Policy::new(&self.trainer.config, &self.trainer.parameters.frozen_copy()?)?;
+        let mut state = RecurrentState::initial(&self.trainer.config, lanes, &self.trainer.device)?;
+        let (mut sum, mut count) = (0.0, 0.0);
+        for _ in 0..steps.div_ceil(lanes * self.config.sequence_length) {
+            if self.session.stopping() {
+                return Ok(());
+            }
+            self.session.health.heartbeat();
+            let batch = self.data.read(&plan.next_batch(), self.config.drop_null_actions)?;
+            let sequences = to_sequences(&batch, lanes, self.trainer)?;
+            let (loss, next) = forward(&policy, &sequences, &state, &batch.mask)?;
+            let kept: f32 = batch.mask.iter().sum();
+            sum += scalar(&loss)? * f64::from(kept);
+            count += f64::from(kept);
+            state = next;
+        }
+        let step = self.trainer.counters.env_steps_trained;
+        let nll = sum / count.max(1.0);
+        tracing::info!(frames = step, validation_nll = nll, "validated");
+        self.session.scalars(step, [("losses/validation_nll", nll)]);
+        self.session.flush();
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), LearnerError> {
+        // Nothing is published in this stage: a checkpoint's version counts updates.
+        self.session.version = Version::new(self.session.version.epoch, self.trainer.counters.bc_updates);
+        let lanes = lanes::to_bytes(&self.state)?;
+        self.session.checkpoint(self.trainer, vec![(LANES_FILE, lanes)])
+    }
+}
+
+fn plan_over(
+    data: &Demonstrations,
+    episodes: &[usize],
+    lanes: usize,
+    config: &BcConfig,
+    seed: u64,
+) -> SequencePlan {
+    let episodes = episodes.iter().map(|&episode| (episode, data.steps(episode))).collect();
+    SequencePlan::new(episodes, lanes, config.sequence_length, seed)
+}
+
+fn to_sequences(batch: &HostBatch, lanes: usize, trainer: &Trainer) -> Result<SequenceBatch, LearnerError> {
+    let steps = batch.is_first.len() / lanes;
+    let frame_bytes = batch.frames.len() / lanes;
+    let sequences: Vec<Sequence<'_>> = (0..lanes)
+        .map(|lane| {
+            let range = lane * steps..(lane + 1) * steps;
+            Sequence {
+                frames: &batch.frames[lane * frame_bytes..(lane + 1) * frame_bytes],
+                is_first: &batch.is_first[range.clone()],
+                buttons: &batch.buttons[range.clone()],
+                camera: &batch.camera[range],
+            }
+        })
+        .collect();
+    SequenceBatch::new(&sequences, trainer.config.image_size, &trainer.device)
+}
+
+/// The loss of a batch and the state after it.
+fn forward(
+    policy: &Policy,
+    sequences: &SequenceBatch,
+    state: &RecurrentState,
+    mask: &[f32],
+) -> Result<(candle_core::Tensor, RecurrentState), LearnerError> {
+    let output = FlatOutput::new(policy.forward(&sequences.frames, &sequences.is_first, state)?)?;
+    let log_prob = output.log_prob(sequences)?;
+    let mask = to_tensor(mask.to_vec(), log_prob.device())?;
+    Ok((bc_loss(&log_prob, &mask)?, output.state))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! Every setting of the learner, with its default.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use vpt_policy::{AdamConfig, ExportDType, WeightDecay};
+
+pub use self::stages::{BcConfig, LrSchedule, PpgConfig, ValueGradientSetting};
+use crate::admission::AdmissionConfig;
+use crate::error::LearnerError;
+
+mod stages;
+
+/// What this learner trains by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Behavioural cloning of recorded play.
+    #[default]
+    Bc,
+    /// Phasic policy gradient on unrolls from actors.
+    Ppg,
+}
+
+impl Stage {
+    /// The name used in configs, logs and the status reply.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bc => "bc",
+            Self::Ppg => "ppg",
+        }
+    }
+}
+
+/// The `[learner]` section of a run file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LearnerConfig {
+    /// "bc" or "ppg".
+    pub stage: Stage,
+    /// Address of the gRPC port that actors connect to.
+    pub listen: String,
+    /// Address of the plain HTTP port with metrics and health.
+    pub ops_listen: String,
+    /// Folder of this stage's checkpoints, event files and metrics.
+    pub out: PathBuf,
+    /// Checkpoint folder, `latest` file or `.safetensors` file to start from; empty starts from random weights.
+    pub init: String,
+    /// The frozen policy of the KL term, named as `init` is; empty switches the term off.
+    pub pretrained: String,
+    /// Threads of one training step; 0 takes every core.
+    pub threads: usize,
+    /// Steps of one unroll, told to actors at the handshake.
+    pub unroll_length: usize,
+    /// Longest gap between two heartbeats of the training thread before `/livez` fails, in seconds; more than the
+    /// longest optimiser step. Waiting for data beats.
+    pub heartbeat_deadline_seconds: f64,
+    /// Behavioural cloning.
+    pub bc: BcConfig,
+    /// Phasic policy gradient.
+    pub ppg: PpgConfig,
+    /// Adam.
+    pub optimizer: OptimizerConfig,
+    /// Which unrolls are trained on, and how many wait.
+    pub admission: AdmissionConfig,
+    /// How weights go to actors.
+    pub publish: PublishConfig,
+    /// When checkpoints are written and how many stay.
+    pub checkpoint: CheckpointConfig,
+}
+
+impl Default for LearnerConfig {
+    fn default() -> Self {
+        Self {
+            stage: Stage::Bc,
+            listen: "127.0.0.1:50051".into(),
+            ops_listen: "127.0.0.1:9090".into(),
+            out: PathBuf::from("runs/default"),
+            init: String::new(),
+            pretrained: String::new(),
+            threads: 0,
+            unroll_length: 32,
+            heartbeat_deadline_seconds: 300.0,
+            bc: BcConfig::default(),
+            ppg: PpgConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            admission: AdmissionConfig::default(),
+            publish: PublishConfig::default(),
+            checkpoint: CheckpointConfig::default(),
+        }
+    }
+}
+
+/// Adam's settings that both stages share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// "decoupled" (AdamW) or "coupled" (L2 added to the gradient, what the reference does).
+    pub decay: DecaySetting,
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: DecaySetting::Coupled }
+    }
+}
+
+impl OptimizerConfig {
+    /// Adam with these settings and a stage's learning rate and weight decay.
+    #[must_use]
+    pub fn adam(&self, lr: f64, weight_decay: f64) -> AdamConfig {
+        let decay = match self.decay {
+            DecaySetting::Decoupled => WeightDecay::Decoupled,
+            DecaySetting::Coupled => WeightDecay::Coupled,
+        };
+        AdamConfig { lr, beta1: self.beta1, beta2: self.beta2, eps: self.eps, weight_decay, decay }
+    }
+}
+
+/// How weight decay enters the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecaySetting {
+    /// Subtracted from the parameter.
+    Decoupled,
+    /// Added to the gradient.
+    Coupled,
+}
+
+/// How weights go to actors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PublishConfig {
+    /// "bf16" (half the bytes; the acting policy is then the rounded one) or "f32".
+    pub dtype: PublishDType,
+}
+
+impl Default for PublishConfig {
+    fn default() -> Self {
+        Self { dtype: PublishDType::Bf16 }
+    }
+}
+
+/// Precision of published weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishDType {
+    /// Round to nearest even of the f32 masters.
+    Bf16,
+    /// The masters.
+    F32,
+}
+
+impl PublishDType {
+    /// The name in the manifest.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bf16 => "bf16",
+            Self::F32 => "f32",
+        }
+    }
+
+    /// The exporter's word for it.
+    #[must_use]
+    pub fn export(self) -> ExportDType {
+        match self {
+            Self::Bf16 => ExportDType::Bf16,
+            Self::F32 => ExportDType::F32,
+        }
+    }
+}
+
+/// When checkpoints are written and how many stay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// Policy phases between checkpoints; one is written at the first phase boundary after them whose auxiliary buffer
+    /// is empty.
+    pub every_phases: u64,
+    /// Updates between checkpoints of the BC stage.
+    pub every_updates: u64,
+    /// Newest checkpoints kept; older ones are deleted.
+    pub keep: usize,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every_phases: 8, every_updates: 500, keep: 3 }
+    }
+}
+
+impl LearnerConfig {
+    /// Checks what the type system cannot, naming the key at fault.
+    ///
+    /// # Errors
+    /// [`LearnerError::Config`] for the first value that makes no sense.
+    pub fn validate(&self) -> Result<(), LearnerError> {
+        let (bc, ppg) = (&self.bc, &self.ppg);
+        let rules: [(&'static str, bool, &'static str); 16] = [
+            ("unroll_length", self.unroll_length > 0, "must be at least 1"),
+            ("heartbeat_deadline_seconds", self.heartbeat_deadline_seconds > 0.0, "must be above 0"),
+            ("bc.batch_sequences", bc.batch_sequences > 0, "must be at least 1"),
+            ("bc.sequence_length", bc.sequence_length > 0, "must be at least 1"),
+            (
+                "bc.epochs",
+                bc.epochs > 0 || bc.max_updates > 0 || bc.max_seconds > 0.0,
+                "one of bc.epochs, bc.max_updates and bc.max_seconds must be above 0, or training never ends",
+            ),
+            (
+                "bc.validation_fraction",
+                (0.0..1.0).contains(&bc.validation_fraction),
+                "must be at least 0 and below 1",
+            ),
+            ("ppg.batch_unrolls", ppg.batch_unrolls > 0, "must be at least 1"),
+            (
+                "ppg.minibatch_unrolls",
+                (1..=ppg.batch_unrolls).contains(&ppg.minibatch_unrolls),
+                "must be between 1 and ppg.batch_unrolls",
+            ),
+            ("ppg.epochs", ppg.epochs > 0, "must be at least 1"),
+            (
+                "ppg.policy_phases_per_aux",
+                ppg.policy_phases_per_aux > 0,
+                "must be at least 1 (ppg.aux_epochs = 0 switches the auxiliary phase off)",
+            ),
+            ("ppg.discount", (0.0..=1.0).contains(&ppg.discount), "must be between 0 and 1"),
+            ("ppg.gae_lambda", (0.0..=1.0).contains(&ppg.gae_lambda), "must be between 0 and 1"),
+            ("ppg.return_window", ppg.return_window > 0, "must be at least 1"),
+            ("checkpoint.every_phases", self.checkpoint.every_phases > 0, "must be at least 1"),
+            ("checkpoint.every_updates", self.checkpoint.every_updates > 0, "must be at least 1"),
+            ("checkpoint.keep", self.checkpoint.keep > 0, "must be at least 1"),
+        ];
+        match rules.into_iter().find(|(_, holds, _)| !holds) {
+            Some((key, _, reason)) => Err(LearnerError::Config { key, reason: reason.into() }),
+            None => self.admission.validate(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        LearnerConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn a_senseless_value_names_its_key() {
+        let mut config = LearnerConfig::default();
+        config.ppg.minibatch_unrolls = config.ppg.batch_unrolls + 1;
+        let message = config.validate().unwrap_err().to_string();
+        assert!(message.contains("learner.ppg.minibatch_unrolls"), "{message}");
+    }
+}

@@ -1,0 +1,348 @@
+//! The phasic policy gradient stage: collect a batch, policy phase, now and then an auxiliary phase, publish, checkpoint.
+
+use std::time::{Duration, Instant};
+
+use vpt_policy::ValueGradient;
+
+use crate::algo::advantage_norm::normalize_advantages;
+use crate::algo::kl::kl_coefficient;
+use crate::algo::ppo::explained_variance;
+use crate::aux_phase::{AuxPhase, AuxPhaseStatistics};
+use crate::config::PpgConfig;
+use crate::error::LearnerError;
+use crate::experience::{Experience, concat};
+use crate::frozen_policy::FrozenPolicy;
+use crate::metrics;
+use crate::policy_phase::{PolicyPhase, PolicyPhaseStatistics};
+use crate::queue::ReceivedUnroll;
+use crate::session::Session;
+use crate::training::Trainer;
+
+/// Longest wait for an unroll between two looks at the shutdown token.
+const POLL: Duration = Duration::from_millis(500);
+/// Waiting this long for data is worth a warning, repeated as often.
+const STARVED: Duration = Duration::from_secs(30);
+
+/// Trains until `total_env_steps` or `max_seconds` is reached, or the session stops; ends with a checkpoint.
+///
+/// # Errors
+/// When a tensor operation fails or the last checkpoint cannot be written.
+pub(crate) fn run(
+    session: &mut Session,
+    trainer: &mut Trainer,
+    frozen: Option<FrozenPolicy>,
+) -> Result<(), LearnerError> {
+    let config = session.setup.learner.ppg.clone();
+    let at_checkpoint = trainer.counters.policy_phases;
+    let mut ppg =
+        PpgLoop { session, trainer, frozen, config, buffer: Vec::new(), buffered_phases: 0, at_checkpoint };
+    ppg.run()
+}
+
+struct PpgLoop<'a> {
+    session: &'a mut Session,
+    trainer: &'a mut Trainer,
+    frozen: Option<FrozenPolicy>,
+    config: PpgConfig,
+    /// Unrolls of the policy phases since the last auxiliary phase.
+    buffer: Vec<Experience>,
+    buffered_phases: u64,
+    /// Policy phases at the last checkpoint.
+    at_checkpoint: u64,
+}
+
+/// What the unrolls of one batch looked like.
+struct BatchSummary {
+    steps: u64,
+    staleness: f64,
+    mean_reward: f64,
+    explained_variance: f64,
+    wait_seconds: f64,
+}
+
+impl PpgLoop<'_> {
+    fn run(&mut self) -> Result<(), LearnerError> {
+        self.session.publish(&self.trainer.parameters)?;
+        self.session.update_status(self.trainer, 0.0, 0.0, self.config.total_env_steps);
+        self.session.health.set_ready(true);
+        while !self.session.stopping() && self.progress() < 1.0 {
+            let started = Instant::now();
+            self.session.status.set_phase("wait_data");
+            let Some(mut batch) = self.collect()? else { break };
+            let wait_seconds = started.elapsed().as_secs_f64();
+            let summary = self.summarise(&mut batch, wait_seconds);
+            let statistics = self.policy_phase(&batch)?;
+            self.keep(batch);
+            if self.buffered_phases >= self.config.policy_phases_per_aux {
+                self.aux_phase()?;
+            }
+            self.session.publish(&self.trainer.parameters)?;
+            self.report(&summary, &statistics, started.elapsed().as_secs_f64());
+            let due = self.trainer.counters.policy_phases
+                >= self.at_checkpoint + self.session.setup.learner.checkpoint.every_phases;
+            if due && self.buffer.is_empty() && self.session.checkpoint(self.trainer, Vec::new()).is_ok() {
+                self.at_checkpoint = self.trainer.counters.policy_phases;
+            }
+        }
+        self.session.health.set_ready(false);
+        self.session.status.set_phase("done");
+        self.session.flush();
+        self.session.checkpoint(self.trainer, Vec::new())
+    }
+
+    /// 0 at the start, 1 at the end.
+    fn progress(&self) -> f64 {
+        let steps =
+            self.trainer.counters.env_steps_trained as f64 / self.config.total_env_steps.max(1) as f64;
+        let seconds = self.config.max_seconds;
+        if seconds > 0.0 { steps.max(self.session.seconds() / seconds) } else { steps }
+    }
+
+    /// Waits for one batch; `None` when the session stopped first, what had arrived is then booked as `draining`.
+    fn collect(&mut self) -> Result<Option<Vec<Experience>>, LearnerError> {
+        let stopwatch = self.session.stopwatch.clone();
+        let mut batch: Vec<Experience> = Vec::with_capacity(self.config.batch_unrolls);
+        let mut heard = Instant::now();
+        while batch.len() < self.config.batch_unrolls {
+            self.session.health.heartbeat();
+            let timed_out = self.config.max_seconds > 0.0 && self.progress() >= 1.0;
+            if self.session.stopping() || timed_out {
+                let steps = batch.iter().map(|unroll| unroll.steps() as u64).sum();
+                self.session.ledger.dropped("draining", steps);
+                return Ok(None);
+            }
+            let current = self.session.version;
+            match stopwatch.during("wait_data", || self.session.queue.recv(POLL, current))? {
+                Some(received) => {
+                    heard = Instant::now();
+                    batch.extend(self.accept(received));
+                }
+                None if heard.elapsed() >= STARVED => {
+                    heard = Instant::now();
+                    tracing::warn!(
+                        have = batch.len(),
+                        want = self.config.batch_unrolls,
+                        "waiting for unrolls"
+                    );
+                }
+                None => {}
+            }
+        }
+        Ok(Some(batch))
+    }
+
+    /// Takes an unroll apart; one that cannot be used is booked as `invalid`.
+    fn accept(&mut self, received: ReceivedUnroll) -> Option<Experience> {
+        let steps = received.steps();
+        for end in &received.unroll.episode_ends {
+            self.session.returns.push(end, self.config.return_window);
+            self.trainer.counters.episodes += 1;
+        }
+        metrics::frames_consumed(steps);
+        match Experience::new(received, &self.trainer.config, self.config.gae(), &self.trainer.device) {
+            Ok(experience) => Some(experience),
+            Err(error) => {
+                tracing::warn!(%error, "unroll not usable");
+                self.session.ledger.dropped("invalid", steps);
+                None
+            }
+        }
+    }
+
+    /// Normalises advantages over the batch and looks at it as a whole.
+    fn summarise(&self, batch: &mut [Experience], wait_seconds: f64) -> BatchSummary {
+        if self.config.normalize_advantages {
+            let mut advantages: Vec<Vec<f32>> =
+                batch.iter_mut().map(|unroll| std::mem::take(&mut unroll.advantages)).collect();
+            normalize_advantages(&mut advantages);
+            for (unroll, advantages) in batch.iter_mut().zip(advantages) {
+                unroll.advantages = advantages;
+            }
+        }
+        let all: Vec<&Experience> = batch.iter().collect();
+        let values = concat(&all, |unroll| &unroll.values);
+        let targets = concat(&all, |unroll| &unroll.value_targets);
+        let rewards = concat(&all, |unroll| &unroll.rewards);
+        let steps = rewards.len() as u64;
+        BatchSummary {
+            steps,
+            staleness: batch.iter().map(|unroll| unroll.staleness as f64).sum::<f64>() / batch.len() as f64,
+            mean_reward: rewards.iter().map(|&r| f64::from(r)).sum::<f64>() / steps.max(1) as f64,
+            explained_variance: explained_variance(&values, &targets),
+            wait_seconds,
+        }
+    }
+
+    fn policy_phase(&mut self, batch: &[Experience]) -> Result<PolicyPhaseStatistics, LearnerError> {
+        self.session.status.set_phase("policy_phase");
+        let phase = self.trainer.counters.policy_phases;
+        let warmup = phase < self.config.value_warmup_phases;
+        let gradient =
+            if warmup { ValueGradient::Detach } else { ValueGradient::from(self.config.value_gradient) };
+        self.trainer.set_value_gradient(gradient)?;
+        let stopwatch = self.session.stopwatch.clone();
+        let frozen = match &mut self.frozen {
+            // Followed in the warm-up too, so that its states have no gap afterwards.
+            Some(frozen) => stopwatch.during("forward", || frozen.follow(batch))?,
+            None => Vec::new(),
+        };
+        let lr = if warmup && self.config.warmup_lr > 0.0 { self.config.warmup_lr } else { self.config.lr };
+        let kl_coef = kl_coefficient(self.config.kl_coef, self.config.kl_decay, phase);
+        metrics::kl_coef(kl_coef);
+        let session = &*self.session;
+        let statistics = PolicyPhase {
+            config: &self.config,
+            unrolls: batch,
+            frozen: &frozen,
+            seed: session.setup.run_seed,
+            lr: self.config.lr_schedule.at(lr, self.progress()),
+            kl_coef,
+            stopwatch: &stopwatch,
+            stop: &|| beat(session),
+        }
+        .run(self.trainer)?;
+        self.book(batch, &statistics.trained);
+        self.trainer.counters.policy_phases += 1;
+        Ok(statistics)
+    }
+
+    /// Books every step as trained, or why not.
+    fn book(&mut self, batch: &[Experience], trained: &[bool]) {
+        let (mut kept, mut lost) = (0, 0);
+        for (unroll, &trained) in batch.iter().zip(trained) {
+            *(if trained { &mut kept } else { &mut lost }) += unroll.steps() as u64;
+        }
+        self.trainer.counters.env_steps_trained += kept;
+        self.session.ledger.trained(kept);
+        if lost > 0 {
+            self.session.ledger.dropped(if self.session.stopping() { "draining" } else { "nonfinite" }, lost);
+        }
+    }
+
+    /// Keeps a batch for the auxiliary phase, where there is one.
+    fn keep(&mut self, batch: Vec<Experience>) {
+        if self.config.aux_epochs > 0 {
+            self.buffer.extend(batch);
+            self.buffered_phases += 1;
+        }
+    }
+
+    fn aux_phase(&mut self) -> Result<(), LearnerError> {
+        self.session.status.set_phase("aux_phase");
+        self.trainer.set_value_gradient(self.config.value_gradient.into())?;
+        let unrolls = std::mem::take(&mut self.buffer);
+        self.buffered_phases = 0;
+        let stopwatch = self.session.stopwatch.clone();
+        let session = &*self.session;
+        let statistics = AuxPhase {
+            config: &self.config,
+            unrolls: &unrolls,
+            seed: session.setup.run_seed,
+            lr: self.config.lr_schedule.at(self.config.aux_lr, self.progress()),
+            stopwatch: &stopwatch,
+            stop: &|| beat(session),
+        }
+        .run(self.trainer)?;
+        self.trainer.counters.aux_phases += 1;
+        self.report_aux(statistics);
+        Ok(())
+    }
+
+    fn report_aux(&mut self, statistics: AuxPhaseStatistics) {
+        metrics::loss("aux_value", statistics.aux_value_loss);
+        metrics::loss("aux_clone", statistics.clone_kl);
+        self.session.scalars(
+            self.trainer.counters.env_steps_trained,
+            [
+                ("losses/aux_value_loss", statistics.aux_value_loss),
+                ("losses/aux_true_value_loss", statistics.true_value_loss),
+                ("losses/aux_clone_kl", statistics.clone_kl),
+                ("losses/aux_grad_norm", statistics.grad_norm),
+            ],
+        );
+    }
+
+    fn report(&mut self, batch: &BatchSummary, phase: &PolicyPhaseStatistics, seconds: f64) {
+        let sps = batch.steps as f64 / seconds.max(1e-9);
+        metrics::capacity(batch.steps as f64 / (seconds - batch.wait_seconds).max(1e-9));
+        metrics::loss("policy", phase.policy_loss);
+        metrics::loss("value", phase.value_loss);
+        metrics::loss("entropy", phase.entropy_buttons + phase.entropy_camera);
+        metrics::loss("kl_pretrained", phase.kl_to_pretrained);
+        metrics::approx_kl(phase.approx_kl);
+        metrics::clip_fraction(phase.clip_fraction);
+        metrics::explained_variance(batch.explained_variance);
+        metrics::kl_to_pretrained(phase.kl_to_pretrained);
+        metrics::entropy("buttons", phase.entropy_buttons);
+        metrics::entropy("camera", phase.entropy_camera);
+        let step = self.trainer.counters.env_steps_trained;
+        let lr = self.config.lr_schedule.at(self.config.lr, self.progress());
+        self.session.scalars(
+            step,
+            [
+                ("losses/policy_loss", phase.policy_loss),
+                ("losses/value_loss", phase.value_loss),
+                ("losses/entropy", phase.entropy_buttons + phase.entropy_camera),
+                ("losses/entropy_buttons", phase.entropy_buttons),
+                ("losses/entropy_camera", phase.entropy_camera),
+                ("losses/approx_kl", phase.approx_kl),
+                ("losses/clipfrac", phase.clip_fraction),
+                ("losses/explained_variance", batch.explained_variance),
+                ("losses/kl_to_pretrained", phase.kl_to_pretrained),
+                ("losses/grad_norm", phase.grad_norm),
+                ("losses/ratio_min", phase.ratio_min),
+                ("losses/ratio_max", phase.ratio_max),
+                ("charts/learning_rate", lr),
+                ("charts/SPS", sps),
+                ("charts/staleness", batch.staleness),
+                ("charts/mean_reward", batch.mean_reward),
+                ("charts/wait_share", batch.wait_seconds / seconds.max(1e-9)),
+            ],
+        );
+        if let Some(nats) = phase.precision_kl {
+            metrics::precision_kl(nats);
+            self.session.scalars(step, [("losses/precision_kl", nats)]);
+        }
+        self.report_returns(step);
+        self.session.flush();
+        self.session.update_status(self.trainer, phase.loss, sps, self.config.total_env_steps.max(step));
+        self.session.status.update(|status| status.kl_to_pretrained = phase.kl_to_pretrained);
+    }
+
+    fn report_returns(&mut self, step: u64) {
+        if self.session.returns.is_empty() {
+            return;
+        }
+        let (returns, length) = (self.session.returns.returns(), self.session.returns.length());
+        let items: Vec<(String, f64)> = self
+            .session
+            .returns
+            .item_shares()
+            .into_iter()
+            .flat_map(|(item, share)| {
+                [
+                    (format!("items/{item}_share"), share.mean),
+                    (format!("items/{item}_share_stderr"), share.stderr),
+                ]
+            })
+            .collect();
+        self.session.scalars(
+            step,
+            [
+                ("charts/episodic_return", returns.mean),
+                ("charts/episodic_return_stderr", returns.stderr),
+                ("charts/episodic_length", length),
+            ],
+        );
+        self.session.scalars(step, items.iter().map(|(tag, value)| (tag.as_str(), *value)));
+    }
+}
+
+/// Says that the thread is alive; true when it should stop.
+fn beat(session: &Session) -> bool {
+    session.health.heartbeat();
+    session.stopping()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! What both stages share: the network under training, its optimisers, and one gradient step.
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use vpt_policy::{Adam, AdamConfig, Gradients, Parameters, Policy, PolicyConfig, ValueGradient};
+
+use crate::checkpoint::Weights;
+use crate::error::LearnerError;
+use crate::metrics;
+use crate::stopwatch::Stopwatch;
+
+/// How far training has come; part of every checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Counters {
+    /// Optimiser steps taken, skipped ones not counted.
+    pub(crate) optimizer_steps: u64,
+    /// Batches of the BC stream consumed.
+    pub(crate) bc_updates: u64,
+    /// Policy phases finished.
+    pub(crate) policy_phases: u64,
+    /// Auxiliary phases finished.
+    pub(crate) aux_phases: u64,
+    /// Env steps trained on in policy phases (BC: frames).
+    pub(crate) env_steps_trained: u64,
+    /// Minibatches skipped because a loss or gradient was not finite.
+    pub(crate) nonfinite_batches: u64,
+    /// Episodes that ended in trained unrolls.
+    pub(crate) episodes: u64,
+    /// Seconds spent in the training loop, over all starts.
+    pub(crate) training_seconds: f64,
+}
+
+/// Which optimiser a step is for; the auxiliary phase has its own moments, as in the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Main,
+    Auxiliary,
+}
+
+/// One gradient step's outcome.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct StepOutcome {
+    /// The loss before the step.
+    pub(crate) loss: f64,
+    /// Global gradient norm before clipping; NaN when the step was skipped.
+    pub(crate) grad_norm: f64,
+    /// The step was left out because something was not finite.
+    pub(crate) skipped: bool,
+}
+
+/// The network under training.
+pub(crate) struct Trainer {
+    pub(crate) config: PolicyConfig,
+    pub(crate) device: Device,
+    pub(crate) parameters: Parameters,
+    /// Shares storage with `parameters`: sees every step.
+    pub(crate) policy: Policy,
+    adam: Adam,
+    aux_adam: Option<Adam>,
+    stopwatch: Stopwatch,
+    pub(crate) counters: Counters,
+}
+
+impl Trainer {
+    /// A network that starts from `weights`, or from random ones of `seed`.
+    pub(crate) fn new(
+        config: &PolicyConfig,
+        weights: Option<&Weights>,
+        seed: u64,
+        optimizers: (AdamConfig, Option<AdamConfig>),
+        stopwatch: Stopwatch,
+    ) -> Result<Self, LearnerError> {
+        let device = Device::Cpu;
+        let parameters = match weights {
+            Some(weights) => Parameters::from_safetensors(&weights.parameters, config, true, &device)?,
+            None => Parameters::init(config, seed, &device)?,
+        };
+        let policy = Policy::new(config, &parameters)?;
+        let adam = Adam::new(&parameters, optimizers.0)?;
+        let aux_adam = optimizers.1.map(|aux| Adam::new(&parameters, aux)).transpose()?;
+        let counters = Counters::default();
+        let config = config.clone();
+        Ok(Self { config, device, parameters, policy, adam, aux_adam, stopwatch, counters })
+    }
+
+    /// Makes the policy that trains with `gradient`.
+    pub(crate) fn set_value_gradient(&mut self, gradient: ValueGradient) -> Result<(), LearnerError> {
+        self.policy = Policy::new(&self.config, &self.parameters)?.with_value_gradient(gradient);
+        Ok(())
+    }
+
+    /// Backward, clip, step. A loss or gradient that is not finite leaves everything as it was and is counted.
+    pub(crate) fn step(
+        &mut self,
+        phase: Phase,
+        loss: &Tensor,
+        lr: f64,
+        max_norm: f64,
+    ) -> Result<StepOutcome, LearnerError> {
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        let skipped = StepOutcome { loss: value, grad_norm: f64::NAN, skipped: true };
+        if !value.is_finite() {
+            self.skip();
+            return Ok(skipped);
+        }
+        let stopwatch = self.stopwatch.clone();
+        let gradients = stopwatch.during("backward", || -> Result<_, LearnerError> {
+            Ok(Gradients::collect(&self.parameters, &loss.backward()?)?)
+        })?;
+        if !gradients.is_finite()? {
+            self.skip();
+            return Ok(skipped);
+        }
+        let adam = match phase {
+            Phase::Main => &mut self.adam,
+            Phase::Auxiliary => self.aux_adam.as_mut().expect("the PPG stage makes both optimisers"),
+        };
+        adam.set_lr(lr);
+        let max_norm = (max_norm > 0.0).then_some(max_norm);
+        let grad_norm =
+            stopwatch.during("optimizer", || adam.step(&mut self.parameters, &gradients, max_norm))?;
+        self.counters.optimizer_steps += 1;
+        metrics::optimizer_steps(self.counters.optimizer_steps);
+        metrics::grad_norm(grad_norm);
+        metrics::learning_rate(lr);
+        Ok(StepOutcome { loss: value, grad_norm, skipped: false })
+    }
+
+    fn skip(&mut self) {
+        self.counters.nonfinite_batches += 1;
+        metrics::nonfinite_batch();
+        tracing::warn!(
+            skipped = self.counters.nonfinite_batches,
+            "batch skipped: loss or gradient is not finite"
+        );
+    }
+
+    /// The optimisers' state for a checkpoint: (main, auxiliary).
+    pub(crate) fn optimizer_bytes(&self) -> Result<(Vec<u8>, Option<Vec<u8>>), LearnerError> {
+        let aux = self.aux_adam.as_ref().map(Adam::to_safetensors).transpose()?;
+        Ok((self.adam.to_safetensors()?, aux))
+    }
+
+    /// Takes the optimisers' state back from a checkpoint.
+    pub(crate) fn load_optimizers(&mut self, main: &[u8], aux: Option<&[u8]>) -> Result<(), LearnerError> {
+        self.adam.load(main)?;
+        if let (Some(adam), Some(bytes)) = (self.aux_adam.as_mut(), aux) {
+            adam.load(bytes)?;
+        }
+        Ok(())
+    }
+}
