@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, tensor::TensorView};
-use vpt_policy::{Parameters, Policy, PolicyConfig, PolicyOutput, RecurrentState, distribution};
+use vpt_policy::{
+    Adam, AdamConfig, Gradients, Parameters, Policy, PolicyConfig, PolicyOutput, RecurrentState, WeightDecay,
+    distribution,
+};
 
 const TOLERANCE: f32 = 5e-5;
 const WEIGHTS_SEED: u64 = 1;
@@ -208,7 +211,15 @@ fn entropy_most_likely_actions_and_returns_match_the_reference() {
 fn cloning_loss(policy: &Policy, expected: &BTreeMap<String, Tensor>) -> (Tensor, Tensor) {
     let state = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
     let state = policy.forward(&frames(0, 4), &flags(expected, 0, 4), &state).unwrap().state;
-    let out = policy.forward(&frames(4, 2), &flags(expected, 4, 2), &state).unwrap();
+    cloning_loss_from(policy, &state, expected)
+}
+
+fn cloning_loss_from(
+    policy: &Policy,
+    state: &RecurrentState,
+    expected: &BTreeMap<String, Tensor>,
+) -> (Tensor, Tensor) {
+    let out = policy.forward(&frames(4, 2), &flags(expected, 4, 2), state).unwrap();
     let of_head = |logits: &Tensor, head: &str| {
         let actions = expected[&format!("bc.actions_{head}")].flatten_all().unwrap();
         distribution::log_prob(&logits.flatten(0, 1).unwrap(), &actions.to_dtype(DType::U32).unwrap())
@@ -265,4 +276,67 @@ fn gradients_of_the_cloning_loss_match_the_reference() {
     assert_eq!(compared, 97);
     let norm: f32 = expected["bc.grad_global_norm"].to_vec1::<f32>().unwrap()[0];
     assert!((squares.sqrt() / f64::from(norm) - 1.0).abs() < 1e-3, "{} not {norm}", squares.sqrt());
+}
+
+/// Loss and gradient norm before each of four cloning steps, and two spots of the weights after it.
+const ADAM_STEPS: [(f64, f64, [f32; 4], [f32; 4]); 4] = [
+    (
+        13.970_856_637_925_683,
+        37.655_766_603_970_044,
+        [0.868_499_95, 0.957_805_25, 0.853_055_6, 0.861_730_06],
+        [-0.273_077_63, 0.265_137_65, -0.093_879_18, -0.203_677_44],
+    ),
+    (
+        13.339_655_364_209_403,
+        28.986_496_774_852_04,
+        [0.868_318_97, 0.957_627_06, 0.852_874_7, 0.861_550_45],
+        [-0.272_899_07, 0.265_288_08, -0.093_698_415, -0.203_855_1],
+    ),
+    (
+        12.918_217_709_558_35,
+        19.394_776_420_301_383,
+        [0.868_137_8, 0.957_455_43, 0.852_693_64, 0.861_373_74],
+        [-0.272_723_06, 0.265_445_9, -0.093_590_91, -0.204_022_02],
+    ),
+    (
+        12.716_895_252_843_749,
+        16.412_997_866_460_977,
+        [0.867_956_9, 0.957_291_46, 0.852_512_5, 0.861_202_1],
+        [-0.272_545_4, 0.265_609_63, -0.093_611_98, -0.204_188_64],
+    ),
+];
+
+#[test]
+fn four_adam_steps_follow_the_references_trajectory() {
+    let expected = fixture("policy_outputs");
+    let mut parameters = parameters(true);
+    let policy = Policy::new(&config(), &parameters).unwrap();
+    // The batch's memory comes from the weights before the first step, as in the reference.
+    let start = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
+    let state = policy.forward(&frames(0, 4), &flags(&expected, 0, 4), &start).unwrap().state;
+    let adam = AdamConfig {
+        lr: 0.000_181,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.039_428,
+        decay: WeightDecay::Coupled,
+    };
+    let mut adam = Adam::new(&parameters, adam).unwrap();
+    let head_before = parameters.get("value_head.linear.weight").unwrap().copy().unwrap();
+    for (i, (loss, norm, gain, row)) in ADAM_STEPS.into_iter().enumerate() {
+        let (actual, _) = cloning_loss_from(&policy, &state, &expected);
+        let gradients = Gradients::collect(&parameters, &actual.backward().unwrap()).unwrap();
+        let actual_norm = adam.step(&mut parameters, &gradients, Some(5.0)).unwrap();
+        let tolerance = if i < 2 { 1e-4 } else { 1e-3 };
+        let actual = f64::from(actual.to_scalar::<f32>().unwrap());
+        assert!((actual / loss - 1.0).abs() < tolerance, "loss {actual} of step {i}");
+        assert!((actual_norm / norm - 1.0).abs() < 3e-3, "gradient norm {actual_norm} of step {i}");
+        for (name, spot) in [("net.final_ln.weight", gain), ("net.lastlayer.layer.weight", row)] {
+            let weights = parameters.get(name).unwrap().flatten_all().unwrap().narrow(0, 0, 4).unwrap();
+            assert_close(&weights, &Tensor::new(&spot, &Device::Cpu).unwrap(), name);
+        }
+    }
+    // No gradient, so no decay either.
+    assert_close(parameters.get("value_head.linear.weight").unwrap(), &head_before, "value head");
 }
