@@ -131,7 +131,7 @@ impl Overlay {
         for &(at, colour, kept) in &self.covered {
             let at = at as usize;
             for (old, new) in out[at..at + 3].iter_mut().zip(colour) {
-                let under = u32::from(*old) * u32::from(kept) >> 8;
+                let under = (u32::from(*old) * u32::from(kept)) >> 8;
                 *old = (u32::from(new) + under).min(255) as u8;
             }
         }

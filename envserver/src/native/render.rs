@@ -138,12 +138,9 @@ impl Renderer {
 impl Special {
     /// Prepares the textures of the targeted block and the one being broken.
     fn dress(&mut self, scene: &Scene<'_>) {
-        let mut wanted: [Option<([i32; 3], bool, Option<u8>)>; 2] = [None; 2];
+        let mut wanted = [None, scene.target.map(|cell| (cell, true, None))];
         if let Some((cell, stage)) = scene.breaking {
             wanted[0] = Some((cell, scene.target == Some(cell), Some(stage)));
-        }
-        if let Some(cell) = scene.target {
-            wanted[1] = Some((cell, true, None));
         }
         for (slot, want) in wanted.into_iter().enumerate() {
             self.cells[slot] = -1;

@@ -91,7 +91,7 @@ fn pickaxe(x: i32, y: i32, head: [u32; 3]) -> Option<[u32; 3]> {
     let out = dx * dx + dy * dy;
     let arc = (110..=172).contains(&out) && dx >= 2 && dy >= 2 && x + 15 - y >= 12;
     if arc {
-        let rim = out > 150 || out < 120;
+        let rim = !(120..=150).contains(&out);
         return Some(if rim { head.map(|channel| channel * 2 / 3) } else { head });
     }
     stick(x, y, 1..12)

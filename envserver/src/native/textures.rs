@@ -171,7 +171,7 @@ fn boards(u: usize, v: usize) -> [i32; 3] {
 fn table_face(face: usize, u: usize, v: usize) -> [i32; 3] {
     match face {
         0 if u == 0 || v == 0 || u == 15 || v == 15 => [74, 50, 28],
-        0 if u % 5 == 0 || v % 5 == 0 => [104, 70, 40],
+        0 if u.is_multiple_of(5) || v.is_multiple_of(5) => [104, 70, 40],
         0 => grain([184, 130, 76], 8, u, v, 11),
         1 if v < 3 => [92, 62, 34],
         // A saw and a hammer hang on the sides.
@@ -192,7 +192,7 @@ fn speckled(spot: [i32; 3], u: usize, v: usize) -> [i32; 3] {
 }
 
 fn cobbles(u: usize, v: usize) -> [i32; 3] {
-    let shifted = u + if v / 5 % 2 == 0 { 0 } else { 3 };
+    let shifted = u + if (v / 5).is_multiple_of(2) { 0 } else { 3 };
     if v % 5 == 4 || shifted % 6 == 5 {
         [78, 78, 78]
     } else {

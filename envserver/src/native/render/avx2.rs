@@ -92,7 +92,7 @@ fn aim(cast: &Cast<'_>, column: usize, row: usize) -> Rays {
     let least = _mm256_set1_ps(LEAST);
     let zero = _mm256_setzero_ps();
     let mut direction = [zero; 3];
-    for axis in 0..3 {
+    for (axis, component) in direction.iter_mut().enumerate() {
         let flat = _mm256_add_ps(
             _mm256_set1_ps(view.forward[axis]),
             _mm256_mul_ps(_mm256_set1_ps(view.right[axis]), a),
@@ -100,7 +100,7 @@ fn aim(cast: &Cast<'_>, column: usize, row: usize) -> Rays {
         let raw = _mm256_add_ps(flat, _mm256_mul_ps(_mm256_set1_ps(view.up[axis]), b));
         let enough = _mm256_cmp_ps::<_CMP_GT_OQ>(_mm256_andnot_ps(sign_bit, raw), least);
         let pushed = _mm256_or_ps(least, _mm256_and_ps(sign_bit, raw));
-        direction[axis] = _mm256_blendv_ps(pushed, raw, enough);
+        *component = _mm256_blendv_ps(pushed, raw, enough);
     }
     let one = _mm256_set1_ps(1.0);
     let [x, y, z] = direction;
@@ -189,8 +189,8 @@ fn march(cast: &Cast<'_>, rays: &Rays) -> Hits {
             hits.depth = _mm256_blendv_ps(hits.depth, depth, mask);
             hits.axis = _mm256_blendv_epi8(hits.axis, axis, found);
             hits.index = _mm256_blendv_epi8(hits.index, index, found);
-            for k in 0..3 {
-                hits.cell[k] = _mm256_blendv_epi8(hits.cell[k], cell[k], found);
+            for (kept, now) in hits.cell.iter_mut().zip(cell) {
+                *kept = _mm256_blendv_epi8(*kept, now, found);
             }
             active = _mm256_andnot_si256(found, active);
             if _mm256_testz_si256(active, active) != 0 {
@@ -218,8 +218,8 @@ fn leap(cast: &Cast<'_>, rays: &Rays, cell: &mut [__m256i; 3], distance: __m256i
     let is_y = _mm256_andnot_si256(is_x, _mm256_castps_si256(_mm256_cmp_ps::<_CMP_EQ_OQ>(depth, exit[1])));
     let is_z = _mm256_andnot_si256(_mm256_or_si256(is_x, is_y), _mm256_set1_epi32(-1));
     let leaves = [is_x, is_y, is_z];
-    for k in 0..3 {
-        let stepped = _mm256_add_epi32(cell[k], _mm256_sign_epi32(distance, rays.sign[k]));
+    for (k, cell) in cell.iter_mut().enumerate() {
+        let stepped = _mm256_add_epi32(*cell, _mm256_sign_epi32(distance, rays.sign[k]));
         let at = cell_at(origin[k], rays.direction[k], depth);
         let (back, ahead) = if k == 1 {
             (_mm256_andnot_si256(rises, reach), _mm256_and_si256(rises, reach))
@@ -227,10 +227,10 @@ fn leap(cast: &Cast<'_>, rays: &Rays, cell: &mut [__m256i; 3], distance: __m256i
             (reach, reach)
         };
         let within = _mm256_max_epi32(
-            _mm256_min_epi32(at, _mm256_add_epi32(cell[k], ahead)),
-            _mm256_sub_epi32(cell[k], back),
+            _mm256_min_epi32(at, _mm256_add_epi32(*cell, ahead)),
+            _mm256_sub_epi32(*cell, back),
         );
-        cell[k] = _mm256_blendv_epi8(within, stepped, leaves[k]);
+        *cell = _mm256_blendv_epi8(within, stepped, leaves[k]);
     }
     let one_or_two = _mm256_add_epi32(_mm256_set1_epi32(2), is_y);
     (depth, _mm256_andnot_si256(is_x, one_or_two))
@@ -280,9 +280,9 @@ fn face_light(cast: &Cast<'_>, rays: &Rays, hits: &Hits) -> __m256 {
     let upright = _mm256_blendv_ps(_mm256_set1_ps(1.0), _mm256_set1_ps(LIGHT_BOTTOM), ascends_y);
     let facing = by_axis(hits.axis, [_mm256_set1_ps(LIGHT_X), upright, _mm256_set1_ps(LIGHT_Z)]);
     let mut before = hits.cell;
-    for k in 0..3 {
+    for (k, before) in before.iter_mut().enumerate() {
         let on_axis = _mm256_cmpeq_epi32(hits.axis, _mm256_set1_epi32(k as i32));
-        before[k] = _mm256_sub_epi32(before[k], _mm256_and_si256(rays.sign[k], on_axis));
+        *before = _mm256_sub_epi32(*before, _mm256_and_si256(rays.sign[k], on_axis));
     }
     let column = _mm256_and_si256(index_of(cast.view.base, before), _mm256_set1_epi32((1 << 14) - 1));
     // SAFETY: the mask above keeps every index inside one layer.
@@ -299,9 +299,9 @@ fn face_light(cast: &Cast<'_>, rays: &Rays, hits: &Hits) -> __m256 {
 fn look_up(cast: &Cast<'_>, rays: &Rays, hits: &Hits) -> __m256i {
     let view = cast.view;
     let mut point = [_mm256_setzero_ps(); 3];
-    for k in 0..3 {
+    for (k, point) in point.iter_mut().enumerate() {
         let along = _mm256_mul_ps(rays.direction[k], hits.depth);
-        point[k] = _mm256_add_ps(_mm256_set1_ps(view.origin[k]), along);
+        *point = _mm256_add_ps(_mm256_set1_ps(view.origin[k]), along);
     }
     let down = _mm256_xor_ps(point[1], _mm256_set1_ps(-0.0));
     let u = by_axis(hits.axis, [point[2], point[0], point[0]]);

@@ -106,10 +106,10 @@ fn march(cast: &Cast<'_>, ray: &Ray) -> Option<Hit> {
         } else {
             2
         };
-        for k in 0..3 {
+        for (k, cell) in cell.iter_mut().enumerate() {
             let step = if ray.ascends[k] { distance } else { -distance };
-            cell[k] = if k == axis {
-                cell[k] + step
+            *cell = if k == axis {
+                *cell + step
             } else {
                 let at = (view.origin[k] + ray.direction[k] * depth).floor() as i32;
                 // In y only the cells ahead are known to be free.
@@ -118,19 +118,19 @@ fn march(cast: &Cast<'_>, ray: &Ray) -> Option<Hit> {
                     (1, false) => (-reach, 0),
                     _ => (-reach, reach),
                 };
-                at.min(cell[k] + ahead).max(cell[k] + back)
+                at.min(*cell + ahead).max(*cell + back)
             };
         }
     }
 }
 
 fn shade(cast: &Cast<'_>, ray: &Ray, hit: Option<&Hit>) -> [u8; 3] {
-    let elevation = (ray.direction[1] / ray.length * SKY_SLOPE).max(0.0).min(1.0);
+    let elevation = (ray.direction[1] / ray.length * SKY_SLOPE).clamp(0.0, 1.0);
     let (texel, light, fog) = match hit {
         None => (0, 0.0, 1.0),
         Some(hit) => {
             let fog = (hit.depth * ray.length * (1.0 / FAR) - FOG_START) * (1.0 / (1.0 - FOG_START));
-            (look_up(cast, ray, hit), face_light(cast, ray, hit), fog.max(0.0).min(1.0))
+            (look_up(cast, ray, hit), face_light(cast, ray, hit), fog.clamp(0.0, 1.0))
         }
     };
     let keep = light * (1.0 - fog);
