@@ -15,18 +15,18 @@ pub(crate) mod textures;
 pub mod voxels;
 
 pub(crate) mod entity;
+mod env;
+pub(crate) mod frame;
 pub(crate) mod gui;
 pub(crate) mod inventory;
 pub(crate) mod look;
 pub(crate) mod mining;
+pub(crate) mod path;
 pub(crate) mod physics;
 pub(crate) mod player;
 pub(crate) mod recipe;
-pub(crate) mod target;
-mod env;
-pub(crate) mod frame;
-pub(crate) mod path;
 pub(crate) mod scripted;
 pub(crate) mod spawn;
+pub(crate) mod target;
 
 pub use env::NativeWorld;

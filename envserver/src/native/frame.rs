@@ -1,17 +1,23 @@
 //! What the player sees: the view, the heads-up display, and an open screen, drawn from the state of play.
 
 use super::env::State;
+use super::hud::Hud;
+use super::item::Slot;
 use super::render::Renderer;
-use super::scene::{Billboard, HandView, Scene};
+use super::scene::{Billboard, GuiView, HandView, HudView, Scene};
 
 /// Side of an item lying in the world, blocks.
 const ITEM_SIZE: f32 = 0.4;
+/// Half hearts of a player nothing has hurt: the rules know no damage yet.
+const FULL_HEALTH: u8 = 20;
 
 /// Draws frames; keeps its buffers from frame to frame.
 #[derive(Default)]
 pub(crate) struct Frames {
     renderer: Renderer,
+    hud: Hud,
     billboards: Vec<Billboard>,
+    slots: Vec<(i32, i32, Slot)>,
 }
 
 impl Frames {
@@ -43,5 +49,21 @@ impl Frames {
             hand: HandView { item: state.inventory.held(), swing: f32::from(state.swing) / 6.0 },
         };
         self.renderer.render(&scene, width, height, out);
+        self.overlay(state, height, width, out);
+    }
+
+    fn overlay(&mut self, state: &State, height: usize, width: usize, out: &mut [u8]) {
+        let inventory = &state.inventory;
+        let hotbar = std::array::from_fn(|slot| inventory.slots[slot]);
+        let view = HudView { hotbar, selected: inventory.selected, hearts: FULL_HEALTH };
+        self.hud.draw_hud(&view, width, height, out);
+        let Some(gui) = &state.gui else { return };
+        self.slots.clear();
+        self.slots.extend(gui.places().map(|place| {
+            let (x, y) = gui.corner(place);
+            (x, y, gui.content(place, inventory))
+        }));
+        let view = GuiView { kind: gui.kind, slots: &self.slots, carried: gui.carried, cursor: gui.cursor };
+        self.hud.draw_gui(&view, width, height, out);
     }
 }

@@ -37,10 +37,13 @@ fn damage_per_tick(block: Block, held: Option<Item>, on_ground: bool) -> Option<
     Some(speed / hardness / if can_harvest(block, held) { 30.0 } else { 100.0 })
 }
 
+/// A block and what it is being broken with.
+pub(crate) type Target = ([i32; 3], Option<Item>);
+
 /// Progress on the block being broken.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mining {
-    target: Option<([i32; 3], Option<Item>)>,
+    target: Option<Target>,
     damage: f64,
     pause: u8,
 }
@@ -92,7 +95,7 @@ impl Mining {
     }
 
     /// What decides the future, for hashing.
-    pub(crate) fn state(&self) -> (Option<([i32; 3], Option<Item>)>, u64, u8) {
+    pub(crate) fn state(&self) -> (Option<Target>, u64, u8) {
         (self.target, self.damage.to_bits(), self.pause)
     }
 }

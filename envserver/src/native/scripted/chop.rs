@@ -14,8 +14,10 @@ use crate::world::Action;
 
 /// How near to the middle of a trunk the player walks: its drops are in reach there.
 const NEAR: f64 = 1.2;
-/// Farthest trunk it makes for, metres.
-const FARTHEST: f64 = 16.0;
+/// Farthest trunk it makes for while it looks around, and after, metres.
+const FARTHEST: [f64; 2] = [10.0, 20.0];
+/// What a block of climbing or descending counts for, ticks.
+const SLOPE_COST: f64 = 6.0;
 /// Trunks within this angle of the crosshair count as in view, degrees.
 const IN_VIEW: f32 = 45.0;
 /// The player walks while the trunk is within this angle, degrees.
@@ -92,12 +94,13 @@ impl Chop {
         for base in &state.voxels.trees {
             let base = Voxels::nearest_copy(*base, near);
             let distance = distance_to(eye, base);
-            if distance > FARTHEST || self.is_done_with(base, state) {
+            if distance > FARTHEST[usize::from(anywhere)] || self.is_done_with(base, state) {
                 continue;
             }
             let (yaw, _) = angles_to(eye, middle(base));
             let turn = wrap_degrees(yaw - state.player.yaw).abs();
-            let cost = distance / 0.216 + f64::from(turn) / 10.0;
+            let slope = (f64::from(base[1]) - state.player.body.position[1]).abs();
+            let cost = distance / 0.216 + f64::from(turn / FASTEST) + SLOPE_COST * slope;
             if best.is_some_and(|(least, _)| cost >= least) || (!anywhere && turn > IN_VIEW) {
                 continue;
             }
@@ -131,7 +134,7 @@ fn is_of(trunk: [i32; 3], hit: &Hit) -> bool {
 /// Whether any of the trunk's lower logs can be seen.
 fn sees(state: &State, base: [i32; 3]) -> bool {
     (0..3).any(|up| {
-        let hit = look_at(state, [base[0], base[1] + up, base[2]], FARTHEST + 4.0);
+        let hit = look_at(state, [base[0], base[1] + up, base[2]], FARTHEST[0] + 4.0);
         hit.is_some_and(|hit| is_of(base, &hit))
     })
 }
@@ -169,7 +172,7 @@ fn work_on(trunk: [i32; 3], state: &State) -> Action {
     });
     if on_trunk.is_some() {
         action.keys |= keys::ATTACK;
-    } else {
+    } else if player.body.on_ground {
         // Half a trunk's width is enough to hit it.
         let tolerance = (20.0 / distance.max(0.5)) as f32;
         action.yaw_delta = towards(yaw_error, tolerance.clamp(1.0, 8.0));
