@@ -1,1 +1,37 @@
-//! placeholder
+//! Actors: env slots, batched inference, unrolls and their way to the learner; also recording and evaluation, which
+//! play behind the same Play stream.
+//!
+//! # Layout
+//! - [`config`], [`metrics`], `error`: settings, every metric, what can fail
+//! - [`run`]: the role: `rollout` (one loop per group of slots), `uplink`, `weights`, ops port, drain
+//! - `env_client`, `env_slot`, `lane`: a Play stream, the episode on it, its place in a group
+//! - `inference`: the named thread that runs the policy; `acting_policy`: a published version ready to act
+//! - `unroll`: T steps of one slot as a message; `uplink`: credits, chunks, acks, resend
+//! - `ledger`, `activity`: env steps by fate, wall clock by state
+//! - [`record`](mod@record), [`evaluate`](mod@evaluate), [`player`], `lockstep`: fixed episodes played to their end
+
+mod acting_policy;
+mod activity;
+pub mod config;
+mod env_client;
+mod env_slot;
+mod error;
+pub mod evaluate;
+mod inference;
+mod lane;
+mod ledger;
+mod lockstep;
+pub mod metrics;
+pub mod player;
+pub mod record;
+mod rollout;
+mod run;
+mod statistics;
+mod unroll;
+mod uplink;
+mod version;
+mod weights;
+
+pub use config::{ActorConfig, WorldConfig};
+pub use error::ActorError;
+pub use run::{ActorSetup, run};

@@ -1,0 +1,212 @@
+//! Unrolls on their way up: queued, being sent under credits, sent and not acknowledged. Pure: no I/O.
+
+use crate::unroll::EncodedUnroll;
+use std::collections::VecDeque;
+use vpt_proto::learner::v1::UnrollChunk;
+use vpt_proto::limits::CHUNK_BYTES;
+
+/// At most `limit` unrolls; the first `sent` of them await their ack, the one after may be partly sent.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    limit: usize,
+    queue: VecDeque<Entry>,
+    sent: usize,
+    offset: usize,
+    credits: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    unroll: EncodedUnroll,
+    /// It went up whole once, on this stream or on an earlier one.
+    went_up: bool,
+}
+
+/// A chunk to send, and what it completes.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) chunk: UnrollChunk,
+    /// With its last chunk: the steps that went up for the first time, or nothing when they went up before.
+    pub(super) completes: Option<Option<u64>>,
+}
+
+impl Outbox {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, queue: VecDeque::new(), sent: 0, offset: 0, credits: 0 }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() < self.limit
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(super) fn credits(&self) -> u32 {
+        self.credits
+    }
+
+    pub(super) fn push(&mut self, unroll: EncodedUnroll) {
+        debug_assert!(self.has_room());
+        self.queue.push_back(Entry { unroll, went_up: false });
+    }
+
+    /// A new stream: its credits, and everything without an ack goes up again, oldest first.
+    pub(super) fn connected(&mut self, credits: u32) {
+        (self.sent, self.offset, self.credits) = (0, 0, credits);
+    }
+
+    /// The stream is gone, and its credits with it.
+    pub(super) fn disconnected(&mut self) {
+        self.connected(0);
+    }
+
+    pub(super) fn grant(&mut self, credits: u32) {
+        self.credits = self.credits.saturating_add(credits);
+    }
+
+    /// Whether there is a chunk that may go up.
+    pub(super) fn can_send(&self) -> bool {
+        self.sent < self.queue.len() && (self.offset > 0 || self.credits > 0)
+    }
+
+    /// The next chunk that may go up; the first one of an unroll takes a credit.
+    pub(super) fn next_chunk(&mut self) -> Option<Outgoing> {
+        if !self.can_send() {
+            return None;
+        }
+        let entry = &mut self.queue[self.sent];
+        let unroll = &entry.unroll;
+        let start = self.offset;
+        let end = unroll.bytes.len().min(start + CHUNK_BYTES);
+        if start == 0 {
+            self.credits -= 1;
+        }
+        let chunk = UnrollChunk {
+            slot: unroll.slot,
+            sequence: unroll.sequence,
+            offset: start as u64,
+            total_bytes: unroll.bytes.len() as u64,
+            crc32c: if start == 0 { unroll.crc32c } else { 0 },
+            data: unroll.bytes.slice(start..end),
+        };
+        if end < unroll.bytes.len() {
+            self.offset = end;
+            return Some(Outgoing { chunk, completes: None });
+        }
+        let first_time = !std::mem::replace(&mut entry.went_up, true);
+        let completes = Some(first_time.then_some(entry.unroll.steps));
+        self.sent += 1;
+        self.offset = 0;
+        Some(Outgoing { chunk, completes })
+    }
+
+    /// Forgets an unroll the learner has decided about; false when it is not here.
+    pub(super) fn settle(&mut self, slot: u32, sequence: u64) -> bool {
+        let found = self
+            .queue
+            .iter()
+            .position(|entry| entry.unroll.slot == slot && entry.unroll.sequence == sequence);
+        let Some(index) = found else {
+            return false;
+        };
+        self.queue.remove(index);
+        match index.cmp(&self.sent) {
+            std::cmp::Ordering::Less => self.sent -= 1,
+            // Decided before it was whole: the rest stays here.
+            std::cmp::Ordering::Equal => self.offset = 0,
+            std::cmp::Ordering::Greater => {}
+        }
+        true
+    }
+
+    /// Gives up: how many unrolls, and how many env steps, that never went up whole.
+    pub(super) fn abandon(&mut self) -> (usize, u64) {
+        let lost: Vec<u64> =
+            self.queue.drain(..).filter(|entry| !entry.went_up).map(|entry| entry.unroll.steps).collect();
+        self.disconnected();
+        (lost.len(), lost.iter().sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn unroll(slot: u32, sequence: u64, bytes: usize) -> EncodedUnroll {
+        let bytes: bytes::Bytes = (0..bytes).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
+        EncodedUnroll { slot, sequence, steps: 32, crc32c: crc32c::crc32c(&bytes), bytes }
+    }
+
+    #[test]
+    fn large_unrolls_go_up_in_chunks_and_take_one_credit() {
+        let mut outbox = Outbox::new(4);
+        let whole = unroll(3, 7, CHUNK_BYTES * 2 + 10);
+        outbox.push(whole.clone());
+        assert!(outbox.next_chunk().is_none(), "no credit yet");
+        outbox.connected(1);
+        let mut collected = Vec::new();
+        let mut completed = None;
+        while let Some(outgoing) = outbox.next_chunk() {
+            assert_eq!(outgoing.chunk.offset as usize, collected.len());
+            assert!(outgoing.chunk.data.len() <= CHUNK_BYTES);
+            collected.extend_from_slice(&outgoing.chunk.data);
+            completed = outgoing.completes;
+        }
+        assert_eq!((collected, completed), (whole.bytes.to_vec(), Some(Some(32))));
+        assert_eq!(outbox.credits(), 0);
+        assert!(outbox.settle(3, 7) && outbox.is_empty());
+        assert!(!outbox.settle(3, 7));
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_goes_up_again_but_counts_once() {
+        let mut outbox = Outbox::new(4);
+        outbox.push(unroll(0, 0, 10));
+        outbox.push(unroll(1, 0, 10));
+        outbox.connected(2);
+        assert_eq!(outbox.next_chunk().unwrap().completes, Some(Some(32)));
+        assert_eq!(outbox.next_chunk().unwrap().completes, Some(Some(32)));
+        outbox.settle(0, 0);
+        outbox.disconnected();
+        assert!(!outbox.can_send());
+        outbox.connected(5);
+        let again = outbox.next_chunk().unwrap();
+        assert_eq!((again.chunk.slot, again.completes), (1, Some(None)));
+        assert_eq!(outbox.abandon(), (0, 0), "it went up once: its fate is the learner's");
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_outstanding_than_granted(ops in proptest::collection::vec(0u8..6, 0..200)) {
+            let mut outbox = Outbox::new(5);
+            let (mut sequence, mut granted, mut begun) = (0, 0u32, 0u32);
+            let mut unacked = VecDeque::new();
+            for op in ops {
+                match op {
+                    0 | 1 if outbox.has_room() => {
+                        outbox.push(unroll(0, sequence, CHUNK_BYTES + 5));
+                        sequence += 1;
+                    }
+                    2 => { outbox.grant(1); granted += 1; }
+                    3 | 4 => if let Some(outgoing) = outbox.next_chunk() {
+                        begun += u32::from(outgoing.chunk.offset == 0);
+                        if outgoing.completes.is_some() { unacked.push_back(outgoing.chunk.sequence); }
+                    },
+                    5 => if let Some(sequence) = unacked.pop_front() {
+                        prop_assert!(outbox.settle(0, sequence));
+                    },
+                    _ => {}
+                }
+                prop_assert!(begun <= granted && outbox.len() <= 5);
+                prop_assert_eq!(outbox.credits(), granted - begun);
+            }
+        }
+    }
+}

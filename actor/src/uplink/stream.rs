@@ -1,0 +1,192 @@
+//! One Push stream: handshake, chunks out, credits and acks in, until it breaks or everything is delivered.
+
+use super::{Break, Client, Delivery, Uplink};
+use crate::config::seconds;
+use crate::metrics;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use vpt_proto::learner::v1::ack::Outcome;
+use vpt_proto::learner::v1::{Ack, Hello, PushRequest, PushResponse, Welcome, push_request, push_response};
+use vpt_proto::limits::PROTOCOL_VERSION;
+
+/// Chunks handed to the transport before it takes them.
+const CHUNKS_UNDER_WAY: usize = 2;
+
+impl Uplink {
+    /// Opens a stream and delivers over it; success means that nothing is left to do.
+    pub(super) async fn deliver(&mut self, client: &Client, delivery: &mut Delivery) -> Result<(), Break> {
+        let (requests, outbound) = mpsc::channel(CHUNKS_UNDER_WAY);
+        let wait = seconds(self.config.learner_timeout_seconds);
+        let (mut replies, welcome) = timeout(wait, self.shake_hands(client, &requests, outbound))
+            .await
+            .unwrap_or_else(|_| Err(Break::new("timeout", "no welcome in time")))?;
+        delivery.outbox.connected(welcome.credits);
+        tracing::info!(
+            run_id = welcome.run_id,
+            unroll_length = welcome.unroll_length,
+            credits = welcome.credits,
+            resend = delivery.outbox.len(),
+            "connected to the learner"
+        );
+        self.unroll_length.send_replace(Some(welcome.unroll_length as usize));
+        self.pump(&requests, &mut replies, delivery).await?;
+        self.say_goodbye(requests, replies).await;
+        Ok(())
+    }
+
+    async fn shake_hands(
+        &self,
+        client: &Client,
+        requests: &mpsc::Sender<PushRequest>,
+        outbound: mpsc::Receiver<PushRequest>,
+    ) -> Result<(Streaming<PushResponse>, Welcome), Break> {
+        let hello = Hello {
+            protocol_version: PROTOCOL_VERSION,
+            actor: Some(self.identity.clone()),
+            architecture: self.architecture.clone(),
+            slots: self.config.slots() as u32,
+        };
+        let hello = PushRequest { kind: Some(push_request::Kind::Hello(hello)) };
+        requests.try_send(hello).map_err(|_| Break::new("closed", "the stream is closed"))?;
+        let response = client.clone().push(ReceiverStream::new(outbound)).await;
+        let mut replies = response.map_err(|status| Break::status(&status))?.into_inner();
+        let first = replies.message().await.map_err(|status| Break::status(&status))?;
+        match first.and_then(|first| first.kind) {
+            Some(push_response::Kind::Welcome(welcome)) if welcome.protocol_version != PROTOCOL_VERSION => {
+                let detail = format!(
+                    "it speaks protocol version {}, we {PROTOCOL_VERSION}; run the same build on both",
+                    welcome.protocol_version
+                );
+                Err(Break::Refused { detail })
+            }
+            Some(push_response::Kind::Welcome(welcome)) if welcome.unroll_length == 0 => {
+                Err(Break::Refused { detail: "it wants unrolls of no steps".to_owned() })
+            }
+            Some(push_response::Kind::Welcome(welcome)) => Ok((replies, welcome)),
+            Some(_) => Err(Break::new("status", "the first reply is not a welcome")),
+            None => Err(Break::new("closed", "the stream ended without a welcome")),
+        }
+    }
+
+    /// Moves chunks, acks and credits; ends when the groups are done and everything is acknowledged, or when the
+    /// drain deadline has passed.
+    async fn pump(
+        &mut self,
+        requests: &mpsc::Sender<PushRequest>,
+        replies: &mut Streaming<PushResponse>,
+        delivery: &mut Delivery,
+    ) -> Result<(), Break> {
+        let mut reports = tokio::time::interval(seconds(self.config.report_seconds));
+        reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let drain = seconds(self.config.drain_seconds);
+        loop {
+            metrics::outbox(delivery.outbox.len(), delivery.outbox.credits());
+            if delivery.complete && delivery.outbox.is_empty() {
+                return Ok(());
+            }
+            let room = delivery.outbox.has_room() && !delivery.complete;
+            let can_send = delivery.outbox.can_send();
+            let stopping = delivery.deadline;
+            tokio::select! {
+                reply = replies.message() => match reply {
+                    Ok(Some(reply)) => handle(reply, delivery),
+                    Ok(None) => return Err(Break::new("closed", "the learner ended the stream")),
+                    Err(status) => return Err(Break::status(&status)),
+                },
+                permit = requests.reserve(), if can_send => {
+                    let permit = permit.map_err(|_| Break::new("closed", "the stream broke"))?;
+                    self.send_chunk(permit, delivery);
+                }
+                unroll = self.inbox.recv(), if room => delivery.take(unroll),
+                _ = reports.tick() => {
+                    // A full channel means chunks are moving; the next tick will do.
+                    let report = push_request::Kind::Report(self.report());
+                    let _ = requests.try_send(PushRequest { kind: Some(report) });
+                }
+                () = self.shutdown.cancelled(), if stopping.is_none() => {
+                    delivery.deadline = Some(Instant::now() + drain);
+                }
+                () = until(stopping), if stopping.is_some() => {
+                    tracing::warn!(pending = delivery.outbox.len(), "drain deadline passed");
+                    let (unrolls, steps) = delivery.outbox.abandon();
+                    self.ledger.dropped("undelivered", steps);
+                    (0..unrolls).for_each(|_| metrics::unroll("dropped"));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn send_chunk(&self, permit: mpsc::Permit<'_, PushRequest>, delivery: &mut Delivery) {
+        let Some(outgoing) = delivery.outbox.next_chunk() else {
+            return;
+        };
+        metrics::sent_bytes(outgoing.chunk.data.len());
+        permit.send(PushRequest { kind: Some(push_request::Kind::Chunk(outgoing.chunk)) });
+        match outgoing.completes {
+            Some(Some(steps)) => {
+                self.ledger.sent(steps);
+                metrics::unroll("sent");
+            }
+            Some(None) => metrics::unroll("resent"),
+            None => {}
+        }
+    }
+
+    /// Last report, half-close, and the learner's end of the stream, each with the learner's deadline.
+    async fn say_goodbye(&self, requests: mpsc::Sender<PushRequest>, mut replies: Streaming<PushResponse>) {
+        let wait = seconds(self.config.learner_timeout_seconds.min(self.config.drain_seconds));
+        let farewell = async {
+            let report = push_request::Kind::Report(self.report());
+            let _ = requests.send(PushRequest { kind: Some(report) }).await;
+            drop(requests);
+            while let Ok(Some(_)) = replies.message().await {}
+        };
+        if timeout(wait, farewell).await.is_err() {
+            tracing::warn!("the learner did not end the stream in time");
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn handle(reply: PushResponse, delivery: &mut Delivery) {
+    match reply.kind {
+        Some(push_response::Kind::Credit(credit)) => delivery.outbox.grant(credit.unrolls),
+        Some(push_response::Kind::Ack(ack)) => settle(&ack, delivery),
+        Some(push_response::Kind::Welcome(_)) | None => {
+            tracing::warn!("the learner sent a reply without a meaning here");
+        }
+    }
+}
+
+fn settle(ack: &Ack, delivery: &mut Delivery) {
+    let outcome = match ack.outcome() {
+        // It stays and goes up again on the next stream.
+        Outcome::Draining => return,
+        Outcome::Accepted => "accepted",
+        Outcome::Duplicate => "duplicate",
+        Outcome::Stale => "rejected_stale",
+        Outcome::Invalid | Outcome::Unspecified => {
+            tracing::warn!(
+                slot = ack.slot,
+                sequence = ack.sequence,
+                detail = ack.detail,
+                "the learner rejected an unroll"
+            );
+            "rejected_invalid"
+        }
+    };
+    delivery.refusals = 0;
+    metrics::unroll(outcome);
+    if !delivery.outbox.settle(ack.slot, ack.sequence) {
+        tracing::warn!(slot = ack.slot, sequence = ack.sequence, "an ack for an unroll that is not here");
+    }
+}
