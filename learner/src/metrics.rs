@@ -263,30 +263,3 @@ pub fn kl_masked_steps(steps: u64) {
 pub fn null_actions(steps: u64) {
     counter!("vpt_learner_null_actions_total").increment(steps);
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_declared_metric_is_served_and_every_setter_is_declared() {
-        let handle = vpt_runtime::metrics::install(&[SPECS]).unwrap();
-        phase_duration("forward", 0.1);
-        unroll("accepted");
-        staleness(2);
-        loss("policy", 1.5);
-        handle.run_upkeep();
-        let text = handle.render();
-        for spec in SPECS {
-            assert!(text.contains(&format!("# HELP {} ", spec.name)), "{} is missing", spec.name);
-        }
-        assert!(text.contains("vpt_learner_env_steps_dropped_total{reason=\"actor_lost\"}"), "{text}");
-        // The setters above this module and the declarations must name the same metrics.
-        let source = include_str!("metrics.rs");
-        let setters =
-            source.split("pub fn phase_duration").nth(1).unwrap().split("mod tests").next().unwrap();
-        for spec in SPECS {
-            assert!(setters.contains(&format!("\"{}\"", spec.name)), "{} has no setter", spec.name);
-        }
-    }
-}
