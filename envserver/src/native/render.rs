@@ -20,8 +20,22 @@ use view::View;
 pub struct Renderer {
     path: Path,
     view: View,
+    /// The last view of the blocks, before items and hand: colours and depths.
+    colours: Vec<u8>,
     depths: Vec<f32>,
     special: Special,
+    drawn: Option<Look>,
+}
+
+/// Everything the view of the blocks depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Look {
+    revision: u64,
+    /// Bits of the eye's position, yaw and pitch.
+    pose: [u32; 5],
+    size: (usize, usize),
+    cells: [i32; 2],
+    decorations: [Option<Decoration>; 2],
 }
 
 /// Which ray caster draws.
@@ -98,7 +112,7 @@ impl Renderer {
             Special { cells: [-1; 2], texels: vec![0; LEVELS * 2 * FACES * TEXELS], drawn: [None; 2] };
         // The vector path must never run where the machine lacks it.
         let path = if Path::best() == path { path } else { Path::Scalar };
-        Self { path, view: View::default(), depths: Vec::new(), special }
+        Self { path, view: View::default(), colours: Vec::new(), depths: Vec::new(), special, drawn: None }
     }
 
     /// Draws a scene as `height * width * 3` bytes of RGB, rows from the top.
@@ -110,8 +124,34 @@ impl Renderer {
         if out.is_empty() {
             return;
         }
-        self.view.aim(scene, width, height);
         self.special.dress(scene);
+        let look = self.look(scene, (width, height));
+        // A player who stands and mines sees the same blocks for many frames.
+        if self.drawn != Some(look) {
+            self.view.aim(scene, width, height);
+            self.cast(scene);
+            self.drawn = Some(look);
+        }
+        out.copy_from_slice(&self.colours);
+        billboards::draw(&self.view, scene, &self.depths, out);
+        hand::draw(scene.hand, width, height, out);
+    }
+
+    fn look(&self, scene: &Scene<'_>, size: (usize, usize)) -> Look {
+        let [x, y, z] = scene.eye;
+        Look {
+            revision: scene.voxels.revision(),
+            pose: [x, y, z, scene.yaw, scene.pitch].map(f32::to_bits),
+            size,
+            cells: self.special.cells,
+            decorations: self.special.drawn,
+        }
+    }
+
+    /// Casts a ray for every pixel.
+    fn cast(&mut self, scene: &Scene<'_>) {
+        let (width, height) = (self.view.width, self.view.height);
+        self.colours.resize(width * height * 3, 0);
         self.depths.resize(width * height, 0.0);
         let cast = Cast {
             view: &self.view,
@@ -122,16 +162,15 @@ impl Renderer {
             block_count: Block::ALL.len(),
             special: &self.special,
         };
+        let (out, depths) = (&mut self.colours[..], &mut self.depths[..]);
         let (across, down) = match self.path {
             Path::Scalar => (0, 0),
             // SAFETY: `new` keeps this path only where the machine has AVX2.
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => unsafe { avx2::draw(&cast, out, &mut self.depths) },
+            Path::Avx2 => unsafe { avx2::draw(&cast, out, depths) },
         };
-        scalar::draw(&cast, across..width, 0..down, out, &mut self.depths);
-        scalar::draw(&cast, 0..width, down..height, out, &mut self.depths);
-        billboards::draw(&self.view, scene, &self.depths, out);
-        hand::draw(scene.hand, width, height, out);
+        scalar::draw(&cast, across..width, 0..down, out, depths);
+        scalar::draw(&cast, 0..width, down..height, out, depths);
     }
 }
 

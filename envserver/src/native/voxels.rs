@@ -9,6 +9,8 @@
 //! one cell and counting, in bit-sliced counters, how often each cell was still free: a millisecond
 //! or so for the whole volume, and the same code serves the box around one edit.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::block::Block;
 
 /// Columns along x and along z before the world repeats.
@@ -84,7 +86,7 @@ impl Voxels {
         self.height as i32
     }
 
-    /// A number that changes with every edit.
+    /// A number that no other content of any volume in this process has; it is not part of the state.
     pub fn revision(&self) -> u64 {
         self.revision
     }
@@ -106,7 +108,7 @@ impl Voxels {
         if y < 0 || y as usize >= self.height || before == block {
             return before;
         }
-        self.revision += 1;
+        self.revision = fresh_revision();
         let y = y as usize;
         self.blocks[Self::index(x, y, z)] = block as u8;
         if (before == Block::Air) != (block == Block::Air) {
@@ -167,7 +169,7 @@ impl Voxels {
 
     /// Recomputes occupancy and distances of the whole volume.
     pub(super) fn rebuild(&mut self) {
-        self.revision += 1;
+        self.revision = fresh_revision();
         for (row, bits) in self.blocks.chunks_exact(SIDE).zip(&mut self.occupied) {
             *bits = 0;
             for (group, bytes) in row.chunks_exact(8).enumerate() {
@@ -284,6 +286,11 @@ fn dilate(reached: &mut [u128], spread: &mut [u128], z_count: usize, heading: He
             }
         }
     }
+}
+
+fn fresh_revision() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// One bit per byte of eight: whether it is not zero.

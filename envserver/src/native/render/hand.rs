@@ -3,22 +3,25 @@
 use super::super::scene::HandView;
 use super::super::sprites;
 
-/// Where the hand rests and how large it is, in the 640x360 layout.
-const REST: [f32; 2] = [470.0, 215.0];
-const SIZE: f32 = 130.0;
+/// Where the arm or a tool rests (left, top) and its size, in the 640x360 layout.
+const ARM: ([f32; 2], f32) = ([470.0, 215.0], 130.0);
+/// The same for a block.
+const CUBE: ([f32; 2], f32) = ([480.0, 255.0], 95.0);
 
 /// Draws the hand over a frame.
 pub(super) fn draw(hand: HandView, width: usize, height: usize, out: &mut [u8]) {
+    let held_block = hand.item.is_some_and(|item| sprites::block_of(item).is_some());
+    let (rest, size) = if held_block { CUBE } else { ARM };
     let swing = hand.swing.clamp(0.0, 1.0);
     // A parabola: out towards the crosshair and back.
     let reach = 4.0 * swing * (1.0 - swing);
-    let corner = [REST[0] - 90.0 * reach, REST[1] - 30.0 * reach + 40.0 * swing * reach];
+    let corner = [rest[0] - 90.0 * reach, rest[1] - 30.0 * reach + 40.0 * swing * reach];
     let per_pixel = [640.0 / width as f32, 360.0 / height as f32];
     let first = [corner[0] / per_pixel[0], corner[1] / per_pixel[1]].map(|at| at.max(0.0) as usize);
     for y in first[1]..height {
         for x in first[0]..width {
-            let u = ((x as f32 + 0.5) * per_pixel[0] - corner[0]) / SIZE;
-            let v = ((y as f32 + 0.5) * per_pixel[1] - corner[1]) / SIZE;
+            let u = ((x as f32 + 0.5) * per_pixel[0] - corner[0]) / size;
+            let v = ((y as f32 + 0.5) * per_pixel[1] - corner[1]) / size;
             if u < 0.0 || v < 0.0 {
                 continue;
             }

@@ -79,6 +79,26 @@ fn equal_scenes_give_equal_frames_whatever_was_drawn_before() {
 }
 
 #[test]
+fn a_remembered_view_is_never_shown_for_another() {
+    let mut used = Renderer::default();
+    let (eye, yaw, pitch) = ([64.5, 34.5, 64.5], 20.0, 30.0);
+    for seed in 0..3 {
+        // Each world replaces the last at the same place and has been edited as often.
+        let mut voxels = Voxels::generate(seed);
+        for edit in 0..3 {
+            let mut now = scene(&voxels, eye, yaw, pitch);
+            for stage in 0..3 {
+                now.hand.swing = stage as f32 * 0.3;
+                now.breaking = (stage > 0).then_some(([64, 33, 66], stage));
+                let fresh = frame(&mut Renderer::default(), &now, 32, 32);
+                assert_eq!(frame(&mut used, &now, 32, 32), fresh, "seed {seed} edit {edit} stage {stage}");
+            }
+            voxels.set(64, 34 - edit, 66, Block::Planks);
+        }
+    }
+}
+
+#[test]
 fn the_world_repeats_without_a_seam() {
     let voxels = Voxels::generate(4);
     let mut renderer = Renderer::default();
