@@ -141,6 +141,45 @@ fn record(task: &Task, seed: u64, steps: usize) -> Result<Recording, EnvserverEr
     Ok(Recording { seed, actions })
 }
 
+/// What was timed.
+#[derive(Clone, Copy)]
+enum Kind {
+    Reset,
+    Step,
+    GuiStep,
+}
+
+/// Replays the recordings in a fresh world; `each` gets the seconds and the frame of every step and reset.
+fn replay(
+    task: &Task,
+    recordings: &[Recording],
+    size: usize,
+    mut each: impl FnMut(Kind, f64, &[u8]),
+) -> Result<(), EnvserverError> {
+    let mut world = build(task)?;
+    let mut episode = Episode::new(task.clone(), 0);
+    let mut frame = Vec::new();
+    for recording in recordings {
+        let (mut episodes, mut over) = (0, true);
+        for action in &recording.actions {
+            if over {
+                let began = Instant::now();
+                episode.start(world.as_mut(), episode_seed(recording.seed, episodes))?;
+                world.render(size, size, &mut frame);
+                each(Kind::Reset, began.elapsed().as_secs_f64(), &frame);
+                episodes += 1;
+            }
+            let began = Instant::now();
+            let outcome = episode.step(world.as_mut(), action);
+            world.render(size, size, &mut frame);
+            let kind = if outcome.gui_open { Kind::GuiStep } else { Kind::Step };
+            each(kind, began.elapsed().as_secs_f64(), &frame);
+            over = outcome.is_last();
+        }
+    }
+    Ok(())
+}
+
 /// One thread's measurements, seconds.
 struct Replay {
     steps: Vec<f64>,
@@ -151,40 +190,23 @@ struct Replay {
 }
 
 impl Replay {
+    /// Plays everything twice: timed, then for the hash, which would otherwise be measured with it.
     fn run(task: &Task, recordings: &[Recording], size: usize) -> Result<Self, EnvserverError> {
-        let mut world = build(task)?;
-        let mut episode = Episode::new(task.clone(), 0);
-        let (mut frame, mut hasher) = (Vec::new(), blake3::Hasher::new());
         let (mut steps, mut gui_steps, mut resets) = (Vec::new(), Vec::new(), Vec::new());
         let cpu_before = cpu_seconds();
-        let mut hashing = 0.0;
-        for recording in recordings {
-            let (mut episodes, mut over) = (0, true);
-            for action in &recording.actions {
-                if over {
-                    let began = Instant::now();
-                    episode.start(world.as_mut(), episode_seed(recording.seed, episodes))?;
-                    world.render(size, size, &mut frame);
-                    resets.push(began.elapsed().as_secs_f64());
-                    episodes += 1;
-                }
-                let began = Instant::now();
-                let outcome = episode.step(world.as_mut(), action);
-                world.render(size, size, &mut frame);
-                let ended = Instant::now();
-                let seconds = (ended - began).as_secs_f64();
-                if outcome.gui_open {
-                    gui_steps.push(seconds)
-                } else {
-                    steps.push(seconds)
-                }
-                over = outcome.is_last();
-                hasher.update(&frame);
-                hashing += ended.elapsed().as_secs_f64();
-            }
-        }
-        // Hashing is the bench's own work. Its CPU time is at most its wall time.
-        let cpu = cpu_seconds() - cpu_before - hashing;
+        replay(task, recordings, size, |kind, seconds, _| {
+            let samples = match kind {
+                Kind::Reset => &mut resets,
+                Kind::Step => &mut steps,
+                Kind::GuiStep => &mut gui_steps,
+            };
+            samples.push(seconds);
+        })?;
+        let cpu = cpu_seconds() - cpu_before;
+        let mut hasher = blake3::Hasher::new();
+        replay(task, recordings, size, |_, _, frame| {
+            hasher.update(frame);
+        })?;
         Ok(Self { steps, gui_steps, resets, cpu, hash: hasher.finalize() })
     }
 
@@ -221,7 +243,7 @@ fn report(config: &BenchEnvConfig, replays: Vec<Replay>) -> Result<BenchEnvRepor
         value,
         unit: "steps/s",
         per_thread: value / config.threads as f64,
-        per_cpu_second: steps as f64 / cpu,
+        per_cpu_second: steps as f64 / cpu.max(1e-9),
         steps,
         size: config.size,
         threads: config.threads,

@@ -179,14 +179,21 @@ pub fn install(specs: &[&[MetricSpec]]) -> Result<MetricsHandle, MetricsError> {
     if !INSTALLED.get_or_init(|| metrics::set_global_recorder(parts).is_ok()) {
         return Err(MetricsError::Foreign);
     }
-    parts.declare(&[build_info::BUILD_INFO])?;
+    parts.declare(&[build_info::BUILD_INFO, UNDECLARED])?;
     build_info::export();
+    UNDECLARED.touch();
     for spec in specs {
         parts.declare(spec)?;
         spec.iter().for_each(MetricSpec::touch);
     }
     Ok(MetricsHandle { parts })
 }
+
+/// A metric that is used but declared nowhere is recorded nowhere: this counts the attempts.
+const UNDECLARED: MetricSpec = MetricSpec::counter(
+    "vpt_runtime_undeclared_metrics_total",
+    "Uses of metrics that no part of this process declared; always 0 unless there is a bug.",
+);
 
 static METADATA: Metadata<'static> = Metadata::new(module_path!(), metrics::Level::INFO, None);
 
@@ -238,7 +245,13 @@ impl Parts {
     fn with<T>(&self, name: &str, register: impl FnOnce(&PrometheusRecorder) -> T) -> Option<T> {
         let state = self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let owner = state.owner.get(name);
-        debug_assert!(owner.is_some() || !name.starts_with("vpt_"), "metric {name} is not declared");
+        if owner.is_none()
+            && let Some(&index) = state.owner.get(UNDECLARED.name)
+        {
+            state.recorders[index]
+                .register_counter(&Key::from_static_name(UNDECLARED.name), &METADATA)
+                .increment(1);
+        }
         owner.map(|&index| register(&state.recorders[index]))
     }
 }
@@ -287,6 +300,7 @@ mod tests {
         metrics::histogram!("vpt_test_wait_seconds").record(0.5);
         metrics::counter!("vpt_test_drops_total", "reason" => "full").increment(2);
         metrics::gauge!("vpt_test_queue_bytes").set(7.0);
+        assert!(second.render().contains("vpt_runtime_undeclared_metrics_total"));
         for handle in [first, second] {
             handle.run_upkeep();
             let text = handle.render();
@@ -296,6 +310,15 @@ mod tests {
             assert!(text.contains("vpt_test_queue_bytes 7"), "{text}");
             assert_eq!(text.matches("# TYPE vpt_test_queue_bytes gauge").count(), 1);
         }
+    }
+
+    #[test]
+    fn metrics_that_nobody_declared_are_counted() {
+        let handle = install(&[]).unwrap();
+        metrics::gauge!("vpt_test_nobody_declared_this").set(1.0);
+        let text = handle.render();
+        assert!(!text.contains("nobody_declared_this"), "{text}");
+        assert!(!text.contains("vpt_runtime_undeclared_metrics_total 0\n"), "{text}");
     }
 
     #[test]

@@ -261,6 +261,13 @@ async fn a_panic_ends_its_session_and_no_other() {
         assert!(text.contains(&format!("# HELP {} ", spec.name)), "{} is not exported", spec.name);
     }
     assert!(text.contains("vpt_envserver_step_duration_seconds_bucket"), "{text}");
+    assert!(text.contains("vpt_runtime_undeclared_metrics_total 0"), "{text}");
+    for state in crate::metrics::STATES {
+        let series = format!("vpt_envserver_session_time_seconds{{state=\"{state}\"}} ");
+        let seconds =
+            text.lines().find_map(|line| line.strip_prefix(&series)).expect("the state is exported");
+        assert!(seconds.parse::<f64>().unwrap() > 0.0, "{state}: {seconds}");
+    }
     server.stop().await;
 }
 
@@ -295,5 +302,34 @@ async fn draining_tells_players_and_does_not_wait_for_the_silent() {
     server.shutdown.cancel();
     let status = player.reply().await.unwrap_err();
     assert!(status.code() == Code::Unavailable && status.message().contains("draining"), "{status:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_world_plays_the_same_game_in_two_sessions() {
+    let server = Running::start(EnvserverConfig::default());
+    let request = OpenSession {
+        episode_seeds: vec![7],
+        advise: true,
+        frame_height: 24,
+        frame_width: 32,
+        max_episode_steps: 12,
+        ..open("native")
+    };
+    let mut games = Vec::new();
+    for _ in 0..2 {
+        let mut stream = server.play().await.unwrap();
+        let opened = stream.open(request.clone()).await.unwrap();
+        assert_eq!((opened.reward_items, opened.max_episode_steps), (vec!["log".to_owned()], 12));
+        let mut game = vec![stream.observation().await.unwrap()];
+        while let Some(advice) = game.last().unwrap().advice {
+            let next = stream.act(advice).await.unwrap();
+            game.push(next);
+        }
+        assert!(game.len() == 13 && game[12].truncated && game[0].frame.len() == 24 * 32 * 3);
+        games.push(game);
+    }
+    assert_eq!(games[0], games[1]);
+    assert_ne!(games[0][0].frame, games[0][12].frame, "the player moved");
     server.stop().await;
 }
