@@ -158,7 +158,7 @@ impl PolicyConfig {
         if self.impala_chans.iter().any(|&c| c > 1024) {
             return fail("impala_chans", format!("{:?}: none may exceed 1024", self.impala_chans));
         }
-        if self.hidsize % self.attention_heads != 0 {
+        if !self.hidsize.is_multiple_of(self.attention_heads) {
             let reason = format!("{} does not divide hidsize {}", self.attention_heads, self.hidsize);
             return fail("attention_heads", reason);
         }

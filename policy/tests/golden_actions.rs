@@ -1,6 +1,8 @@
 //! The action mapping against OpenAI's reference: 300 actions either way, the mu-law table and both whole look-up
 //! tables (by hash).
 
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
 use serde_json::Value;
 use vpt_policy::action::{self, AgentAction, EnvAction, buttons};
 
