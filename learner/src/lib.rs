@@ -43,6 +43,8 @@ pub mod service;
 mod session;
 pub mod status;
 mod stopwatch;
+#[cfg(test)]
+mod synthetic;
 mod training;
 pub mod version;
 

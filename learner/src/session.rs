@@ -186,3 +186,6 @@ pub(crate) fn restore_trainer(trainer: &mut Trainer, stored: &Stored) -> Result<
     trainer.counters = saved_state(stored)?.counters;
     Ok(())
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

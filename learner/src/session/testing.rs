@@ -1,0 +1,71 @@
+//! For tests: a session without services or network, made from a config the way the role makes it.
+
+use super::*;
+use crate::checkpoint::{POLICY_FILE, Weights};
+use crate::config::{LearnerConfig, Stage};
+use std::time::Duration;
+use vpt_policy::PolicyConfig;
+
+/// A session and what a test needs beside it.
+pub(crate) struct Bench {
+    pub(crate) session: Session,
+    pub(crate) queue: Arc<UnrollQueue>,
+    policy: PolicyConfig,
+}
+
+/// A session over `learner.out`; goes on from its newest checkpoint.
+pub(crate) fn bench(learner: LearnerConfig, policy: &PolicyConfig) -> Bench {
+    let checkpoints = CheckpointFolder::open(&learner.out, learner.checkpoint.keep).unwrap();
+    let epoch = checkpoints.raise_epoch().unwrap();
+    let ledger = Arc::new(Ledger::new());
+    let queue = UnrollQueue::new(&learner.admission, ledger.clone());
+    let log = EventLog::open(&learner.out).unwrap();
+    let setup = LearnerSetup {
+        learner,
+        policy: policy.clone(),
+        run_seed: 1,
+        run_config_toml: String::new(),
+    };
+    let session = Session {
+        status: Arc::new(StatusBoard::new("test", setup.learner.stage.name())),
+        setup,
+        run_id: "test".into(),
+        queue: queue.clone(),
+        weights: Arc::new(WeightStore::new()),
+        ledger,
+        health: Health::new(Duration::from_secs(60)),
+        shutdown: CancellationToken::new(),
+        stopwatch: Stopwatch::new(),
+        checkpoints,
+        log,
+        version: Version::new(epoch, 0),
+        returns: ReturnWindow::default(),
+        seconds_before: 0.0,
+        started: Instant::now(),
+    };
+    Bench { session, queue, policy: policy.clone() }
+}
+
+impl Bench {
+    /// The trainer to go on with, and the checkpoint it came from.
+    pub(crate) fn trainer(&mut self) -> (Trainer, Option<Stored>) {
+        let learner = &self.session.setup.learner;
+        let stored = self.session.checkpoints.newest(&self.policy.fingerprint()).unwrap();
+        let weights = stored.as_ref().map(|stored| Weights {
+            config: None,
+            parameters: stored.file(POLICY_FILE).unwrap().to_vec(),
+        });
+        let adam = |lr| learner.optimizer.adam(lr, 0.0);
+        let optimizers = match learner.stage {
+            Stage::Bc => (adam(learner.bc.lr), None),
+            Stage::Ppg => (adam(learner.ppg.lr), Some(adam(learner.ppg.aux_lr))),
+        };
+        let stopwatch = self.session.stopwatch.clone();
+        let mut trainer = Trainer::new(&self.policy, weights.as_ref(), 1, optimizers, stopwatch).unwrap();
+        if let Some(stored) = &stored {
+            restore_trainer(&mut trainer, stored).unwrap();
+            self.session.version.sequence = stored.manifest.version.sequence;
+        }
+        (trainer, stored)
+    }
+}
