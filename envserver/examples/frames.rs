@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use vpt_envserver::native::NativeWorld;
 use vpt_envserver::native::block::Block;
 use vpt_envserver::native::fixed_trig::look_angles;
 use vpt_envserver::native::hud::Hud;
@@ -11,6 +12,8 @@ use vpt_envserver::native::item::{Item, Slot, Stack};
 use vpt_envserver::native::render::Renderer;
 use vpt_envserver::native::scene::{Billboard, GuiKind, GuiView, HandView, HudView, Scene};
 use vpt_envserver::native::voxels::Voxels;
+use vpt_envserver::task::Task;
+use vpt_envserver::world::World;
 
 const SIZES: [(usize, usize); 3] = [(640, 360), (128, 128), (64, 64)];
 
@@ -22,6 +25,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&out)?;
     for seed in 0..4 {
         draw_seed(&out, seed)?;
+    }
+    for task in Task::built_in_names() {
+        play(&out, task)?;
     }
     print_costs();
     println!("frames are in {}", out.display());
@@ -72,6 +78,35 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
         write_png(&out.join(format!("seed{seed}-gui-{width}x{height}.png")), width, height, &frame)?;
     }
     Ok(())
+}
+
+/// The scripted player at a task, as a sheet of 128x128 frames in reading order, and what a step costs.
+fn play(out: &Path, task: &str) -> Result<(), Box<dyn std::error::Error>> {
+    const SIDE: usize = 128;
+    const ACROSS: usize = 8;
+    const DOWN: usize = 5;
+    let (mut world, rules) = (NativeWorld::new(), Task::resolve(task)?);
+    world.reset(1, &rules)?;
+    let every = (rules.episode_steps as usize).div_ceil(ACROSS * DOWN);
+    let (mut sheet, mut frame) = (vec![0; ACROSS * DOWN * SIDE * SIDE * 3], Vec::new());
+    let mut seconds = 0.0;
+    for step in 0..every * ACROSS * DOWN {
+        let action = world.advise();
+        let started = Instant::now();
+        world.step(&action);
+        world.render(SIDE, SIDE, &mut frame);
+        seconds += started.elapsed().as_secs_f64();
+        if step % every == 0 {
+            let (column, row) = (step / every % ACROSS, step / every / ACROSS);
+            for (y, line) in frame.chunks_exact(SIDE * 3).enumerate() {
+                let start = ((row * SIDE + y) * ACROSS + column) * SIDE * 3;
+                sheet[start..start + SIDE * 3].copy_from_slice(line);
+            }
+        }
+    }
+    let steps = (every * ACROSS * DOWN) as f64;
+    println!("{task}: {:.3} ms a step with its frame, a sheet every {every} steps", seconds * 1e3 / steps);
+    write_png(&out.join(format!("play-{task}.png")), ACROSS * SIDE, DOWN * SIDE, &sheet)
 }
 
 fn slots(kind: GuiKind, hotbar: &[Slot; 9]) -> Vec<(i32, i32, Slot)> {
