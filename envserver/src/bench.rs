@@ -67,6 +67,8 @@ pub struct BenchEnvReport {
 pub struct Latency {
     /// How many were measured.
     pub count: usize,
+    /// Mean: a world may keep a view that has not changed, so the median alone flatters it.
+    pub mean_us: f64,
     /// Median.
     pub median_us: f64,
     /// 99th percentile.
@@ -77,8 +79,14 @@ impl Latency {
     /// Sorts `seconds`; none when there are no samples.
     fn of(seconds: &mut [f64]) -> Option<Self> {
         seconds.sort_by(f64::total_cmp);
-        let at = |q: f64| seconds[((seconds.len() - 1) as f64 * q).round() as usize] * 1e6;
-        (!seconds.is_empty()).then(|| Self { count: seconds.len(), median_us: at(0.5), p99_us: at(0.99) })
+        let at = |q: f64| seconds[(seconds.len().saturating_sub(1) as f64 * q).round() as usize] * 1e6;
+        let mean_us = seconds.iter().sum::<f64>() / seconds.len().max(1) as f64 * 1e6;
+        (!seconds.is_empty()).then(|| Self {
+            count: seconds.len(),
+            mean_us,
+            median_us: at(0.5),
+            p99_us: at(0.99),
+        })
     }
 }
 
