@@ -96,7 +96,7 @@ fn play(out: &Path, task: &str) -> Result<(), Box<dyn std::error::Error>> {
         world.step(&action);
         world.render(SIDE, SIDE, &mut frame);
         seconds += started.elapsed().as_secs_f64();
-        if step % every == 0 {
+        if step.is_multiple_of(every) {
             let (column, row) = (step / every % ACROSS, step / every / ACROSS);
             for (y, line) in frame.chunks_exact(SIDE * 3).enumerate() {
                 let start = ((row * SIDE + y) * ACROSS + column) * SIDE * 3;
