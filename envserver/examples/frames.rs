@@ -71,7 +71,7 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
         let mut painter = Hud::new();
         painter.draw_hud(&hud, width, height, &mut frame);
         write_png(&out.join(format!("seed{seed}-{width}x{height}.png")), width, height, &frame)?;
-        let kind = if seed % 2 == 0 { GuiKind::Inventory } else { GuiKind::CraftingTable };
+        let kind = if seed.is_multiple_of(2) { GuiKind::Inventory } else { GuiKind::CraftingTable };
         let carried = (seed == 3).then_some(Stack::new(Item::Stick, 8));
         let gui = GuiView { kind, slots: &slots(kind, &hotbar), carried, cursor: [350.0, 150.0] };
         painter.draw_gui(&gui, width, height, &mut frame);
