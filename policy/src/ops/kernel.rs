@@ -1,5 +1,7 @@
 //! The two inner loops everything heavy is made of: a sum of outer products, and a block of dot products.
 
+use std::mem::MaybeUninit;
+
 use super::simd::{Kernel, Simd};
 
 /// `out[i][..cols] (+)= Σ_r a[i * a_row + r * a_col] * b[offsets[r] ..][..cols]` for `rows` rows.
@@ -236,10 +238,21 @@ impl Dot {
                     }
                 }
             }
+            // Through memory, so that nothing below keeps the accumulators from staying in registers above.
+            let mut lanes = MaybeUninit::<[f32; 24 * 16]>::uninit();
+            let lanes = lanes.as_mut_ptr().cast::<f32>();
             for (m, row) in acc.iter().enumerate() {
                 for (n, v) in row.iter().enumerate() {
-                    let out = self.out.add((i + m) * self.out_row + (j + n) * self.out_col);
-                    let sum = s.sum(*v);
+                    s.store(lanes.add((m * N + n) * S::LANES), *v);
+                }
+            }
+            for rest in M * N..(M * N).next_multiple_of(8) {
+                s.store(lanes.add(rest * S::LANES), s.splat(0.0));
+            }
+            for first in (0..M * N).step_by(8) {
+                let sums = s.sum_rows(lanes.add(first * S::LANES));
+                for (k, sum) in (first..M * N).zip(sums) {
+                    let out = self.out.add((i + k / N) * self.out_row + (j + k % N) * self.out_col);
                     *out = if self.accumulate { *out + sum } else { sum };
                 }
             }

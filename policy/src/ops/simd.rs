@@ -42,6 +42,10 @@ pub(crate) trait Simd: Copy {
     fn select_gt(self, x: Self::V, y: Self::V, a: Self::V, b: Self::V) -> Self::V;
     fn sum(self, v: Self::V) -> f32;
     fn max_lane(self, v: Self::V) -> f32;
+    /// Sums of eight vectors that lie one after another.
+    /// # Safety
+    /// `p` must be readable for `8 * LANES` values.
+    unsafe fn sum_rows(self, p: *const f32) -> [f32; 8];
 
     /// `e^x` with a relative error of at most 2e-7; exactly 0 below -87, saturating above 88.
     #[inline(always)]
@@ -186,6 +190,15 @@ impl Simd for Plain {
     #[inline(always)]
     fn sum(self, v: [f32; 8]) -> f32 {
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+    }
+    #[inline(always)]
+    unsafe fn sum_rows(self, p: *const f32) -> [f32; 8] {
+        let mut out = [0.0; 8];
+        for (i, o) in out.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *o = self.sum(unsafe { self.load(p.add(i * 8)) });
+        }
+        out
     }
     #[inline(always)]
     fn max_lane(self, v: [f32; 8]) -> f32 {

@@ -37,6 +37,21 @@ macro_rules! ops {
     };
 }
 
+/// Sums of eight vectors of eight, by horizontal additions in a tree.
+#[inline(always)]
+unsafe fn sum_eight(r: [__m256; 8]) -> [f32; 8] {
+    let mut out = [0.0f32; 8];
+    // SAFETY: called only where AVX2 is proven.
+    unsafe {
+        let low = _mm256_hadd_ps(_mm256_hadd_ps(r[0], r[1]), _mm256_hadd_ps(r[2], r[3]));
+        let high = _mm256_hadd_ps(_mm256_hadd_ps(r[4], r[5]), _mm256_hadd_ps(r[6], r[7]));
+        let a = _mm256_permute2f128_ps::<0x20>(low, high);
+        let b = _mm256_permute2f128_ps::<0x31>(low, high);
+        _mm256_storeu_ps(out.as_mut_ptr(), _mm256_add_ps(a, b));
+    }
+    out
+}
+
 impl Simd for Avx512 {
     const LANES: usize = 16;
     type V = __m512;
@@ -82,6 +97,17 @@ impl Simd for Avx512 {
     fn sum(self, v: __m512) -> f32 {
         // SAFETY: see above.
         unsafe { _mm512_reduce_add_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn sum_rows(self, p: *const f32) -> [f32; 8] {
+        // SAFETY: the caller's promise; AVX-512 machines have AVX2.
+        unsafe {
+            let mut rows = [_mm256_setzero_ps(); 8];
+            for (i, r) in rows.iter_mut().enumerate() {
+                *r = _mm256_add_ps(_mm256_loadu_ps(p.add(i * 16)), _mm256_loadu_ps(p.add(i * 16 + 8)));
+            }
+            sum_eight(rows)
+        }
     }
     #[inline(always)]
     fn max_lane(self, v: __m512) -> f32 {
@@ -148,6 +174,17 @@ impl Simd for Avx2 {
             let h = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
             let h = _mm_add_ps(h, _mm_movehl_ps(h, h));
             _mm_cvtss_f32(_mm_add_ss(h, _mm_shuffle_ps::<1>(h, h)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn sum_rows(self, p: *const f32) -> [f32; 8] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut rows = [_mm256_setzero_ps(); 8];
+            for (i, r) in rows.iter_mut().enumerate() {
+                *r = _mm256_loadu_ps(p.add(i * 8));
+            }
+            sum_eight(rows)
         }
     }
     #[inline(always)]
