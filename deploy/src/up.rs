@@ -52,7 +52,7 @@ pub async fn run(config: RunConfig, out: Option<PathBuf>) -> anyhow::Result<()> 
     }
     atomic_file::write(&dir.join("run.toml"), config::dump(&config)?.as_bytes())?;
     let endpoints = Endpoints::choose(&dir, config.up.actors)?;
-    let stop = shutdown::token_on_signals();
+    let stop = shutdown::token_on_signals()?;
     let supervisor = Supervisor::new(&dir, &config.up, stop.clone())?;
     let mut run = Run { config, dir, endpoints, supervisor, journal, stop };
     let outcome = stages(&mut run).await;

@@ -31,7 +31,7 @@ pub(crate) async fn run(args: EvalArgs) -> anyhow::Result<()> {
     let progress = Progress::new("eval");
     let summary = {
         let report = |done: u64, total: u64| progress.update(done, total, "episodes", String::new());
-        evaluate(setup(&config, &worlds.address, player), &report, shutdown::token_on_signals()).await?
+        evaluate(setup(&config, &worlds.address, player), &report, shutdown::token_on_signals()?).await?
     };
     progress.finish(&format!("{} episodes", summary.episodes));
     print!("{}", table(&config.world.task, &summary));

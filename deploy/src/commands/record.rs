@@ -32,7 +32,7 @@ pub(crate) async fn run(config: RunConfig, args: RecordArgs) -> anyhow::Result<(
     };
     let progress = Progress::new("record");
     let report = |done: u64, total: u64| progress.update(done, total, "steps", String::new());
-    let summary = record(setup, &report, shutdown::token_on_signals()).await.context("recording stopped")?;
+    let summary = record(setup, &report, shutdown::token_on_signals()?).await.context("recording stopped")?;
     progress.finish(&format!(
         "{} episodes, {} steps, mean return {:.2} ± {:.2} in {}",
         summary.episodes,

@@ -12,8 +12,8 @@ use crate::run_config::RunConfig;
 /// Runs a learner until training ends or it is told to stop.
 pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
     let listeners = Listeners {
-        grpc: Some(net::bind(&run.learner.listen, "learner.listen").await?),
-        ops: net::bind(&run.learner.ops_listen, "learner.ops_listen").await?,
+        grpc: Some(net::bind(&run.learner.listen, "learner.listen")?),
+        ops: net::bind(&run.learner.ops_listen, "learner.ops_listen")?,
     };
     let setup = LearnerSetup {
         run_config_toml: config::dump(&run)?,
@@ -21,12 +21,12 @@ pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::R
         policy: run.policy,
         run_seed: run.run.seed,
     };
-    vpt_learner::run(setup, listeners, stop_token(exit_with_parent)).await.context("learner stopped")
+    vpt_learner::run(setup, listeners, stop_token(exit_with_parent)?).await.context("learner stopped")
 }
 
 /// Runs an actor until it is told to stop.
 pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
-    let listeners = Listeners { grpc: None, ops: net::bind(&run.actor.ops_listen, "actor.ops_listen").await? };
+    let listeners = Listeners { grpc: None, ops: net::bind(&run.actor.ops_listen, "actor.ops_listen")? };
     // Tensor operations run on rayon's pool; actors share a machine, so each keeps to its configured share.
     rayon::ThreadPoolBuilder::new()
         .num_threads(run.actor.threads)
@@ -34,24 +34,24 @@ pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Res
         .context("cannot start the inference thread pool")?;
     let setup =
         ActorSetup { actor: run.actor, policy: run.policy, world: run.world, run_seed: run.run.seed };
-    vpt_actor::run(setup, listeners, stop_token(exit_with_parent)).await.context("actor stopped")
+    vpt_actor::run(setup, listeners, stop_token(exit_with_parent)?).await.context("actor stopped")
 }
 
 /// Runs an envserver until it is told to stop.
 pub(crate) async fn envserver(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
     let listeners = Listeners {
-        grpc: Some(net::bind(&run.envserver.listen, "envserver.listen").await?),
-        ops: net::bind(&run.envserver.ops_listen, "envserver.ops_listen").await?,
+        grpc: Some(net::bind(&run.envserver.listen, "envserver.listen")?),
+        ops: net::bind(&run.envserver.ops_listen, "envserver.ops_listen")?,
     };
-    vpt_envserver::run(run.envserver, listeners, stop_token(exit_with_parent))
+    vpt_envserver::run(run.envserver, listeners, stop_token(exit_with_parent)?)
         .await
         .context("envserver stopped")
 }
 
 /// Cancelled by SIGINT, SIGTERM and, for children of the local launcher, by the launcher's death, which closes
 /// the pipe that is their standard input.
-fn stop_token(exit_with_parent: bool) -> CancellationToken {
-    let token = shutdown::token_on_signals();
+fn stop_token(exit_with_parent: bool) -> anyhow::Result<CancellationToken> {
+    let token = shutdown::token_on_signals()?;
     if exit_with_parent {
         let parent_gone = token.clone();
         tokio::spawn(async move {
@@ -60,5 +60,5 @@ fn stop_token(exit_with_parent: bool) -> CancellationToken {
             parent_gone.cancel();
         });
     }
-    token
+    Ok(token)
 }

@@ -22,8 +22,8 @@ impl Worlds {
             let address = if address.contains("://") { address } else { format!("http://{address}") };
             return Ok(Self { address, _stop: None });
         }
-        let grpc = net::bind("127.0.0.1:0", "envserver.listen").await?;
-        let ops = net::bind("127.0.0.1:0", "envserver.ops_listen").await?;
+        let grpc = net::bind("127.0.0.1:0", "envserver.listen")?;
+        let ops = net::bind("127.0.0.1:0", "envserver.ops_listen")?;
         let address = format!("http://{}", grpc.local_addr().context("embedded envserver has no address")?);
         let stop = CancellationToken::new();
         let token = stop.clone();
