@@ -123,6 +123,9 @@ const BUILT_IN: [(&str, &str); 2] =
 /// Longest episode a task may ask for, in ticks: a day of game time many times over.
 const MAX_EPISODE_STEPS: u32 = 1_000_000;
 
+/// Slots a player starts with.
+const INVENTORY_SLOTS: u64 = 36;
+
 impl Task {
     /// Names of the built-in tasks.
     pub fn built_in_names() -> impl Iterator<Item = &'static str> {
@@ -202,6 +205,15 @@ impl Task {
                 }
             }
         }
+        let slots = |entry: &ItemCount| {
+            let stack = Item::from_name(&entry.item).map_or(1, Item::max_stack);
+            u64::from(entry.count.div_ceil(u32::from(stack)))
+        };
+        let needed: u64 = self.inventory.iter().map(slots).sum();
+        if needed > INVENTORY_SLOTS {
+            let problem = format!("needs {needed} slots; the player has {INVENTORY_SLOTS}");
+            return Err(self.fault("inventory", problem));
+        }
         Ok(())
     }
 }
@@ -233,5 +245,7 @@ mod tests {
         assert!(message(unknown_item).contains("`rewards[0].item` names the unknown item `lgo`"));
         let distances = "name='x'\nepisode_steps=5\n[spawn]\ntrunk_distance=[9.0, 3.0]";
         assert!(message(distances).contains("spawn.trunk_distance"));
+        let heavy = "name='x'\nepisode_steps=5\n[[inventory]]\nitem='log'\ncount=2305";
+        assert!(message(heavy).contains("`inventory` needs 37 slots"));
     }
 }

@@ -136,8 +136,10 @@ impl State {
         self.ticks = 0;
         self.seed = seed;
         self.edits = 0;
-        // Come to rest on the ground, so that the first action finds the player standing.
-        self.player.walk(&Action::NOOP, &self.voxels);
+        // Come to rest, so that the first action finds the player standing: a tick to start falling, one to land.
+        for _ in 0..2 {
+            self.player.walk(&Action::NOOP, &self.voxels);
+        }
         Ok(())
     }
 

@@ -27,11 +27,33 @@ fn the_scripted_player_chops() {
 }
 
 #[test]
-fn the_scripted_player_crafts_a_table() {
+fn the_scripted_player_crafts_a_table_and_a_pickaxe() {
     let (total, world) = play_scripted("wood", 5, 0);
     println!("wood return {total}");
-    let table = world.state.inventory.slots.iter().flatten().any(|stack| stack.item == Item::CraftingTable);
-    assert!(table && total > 1.5, "return {total}, {:?}", world.state.inventory.slots);
+    let mut carried = world.state.inventory.slots.iter().flatten();
+    // Three logs, twelve planks, four sticks, the table and the pickaxe.
+    assert!(carried.any(|stack| stack.item == Item::WoodenPickaxe) && total > 3.2, "return {total}");
+}
+
+#[test]
+fn a_log_takes_sixty_ticks_and_its_drop_ten_more() {
+    let text = "name='x'\nepisode_steps=1000\n[spawn]\nrandom_yaw=false";
+    let mut world = NativeWorld::new();
+    world.reset(3, &Task::parse(text).unwrap()).unwrap();
+    let [x, y, z] = world.state.player.eye().map(|value| value.floor() as i32);
+    for ahead in 1..4 {
+        world.state.set([x, y, z + ahead], Block::Air);
+        world.state.set([x, y - 1, z + ahead], Block::Stone);
+    }
+    world.state.set([x, y, z + 1], Block::Log);
+    let attack = Action { keys: keys::ATTACK, ..Action::NOOP };
+    let events: Vec<_> = (1..=100)
+        .flat_map(|tick| {
+            world.step(&attack).events.into_iter().map(move |event| (tick, event.kind, event.item))
+        })
+        .filter(|(_, _, item)| *item == "log")
+        .collect();
+    assert_eq!(events, [(60, EventKind::MineBlock, "log"), (69, EventKind::Pickup, "log")]);
 }
 
 /// Play by a counter-based random player, every key included.

@@ -1,17 +1,30 @@
-//! Crafting through the screens: planks and a crafting table, by moving the cursor and clicking.
+//! Crafting through the screens by moving the cursor and clicking: planks, a crafting table, sticks; then the table is
+//! placed and a wooden pickaxe made on it.
 
 use vpt_proto::keys;
 
-use super::mouse::towards;
+use super::mouse::{FASTEST, towards};
 use super::press;
+use crate::native::block::Block;
 use crate::native::env::State;
 use crate::native::gui::{Gui, PIXELS_PER_DEGREE, Place};
-use crate::native::inventory::Inventory;
-use crate::native::item::Item;
+use crate::native::inventory::{HOTBAR, Inventory, SLOTS};
+use crate::native::item::{Item, Slot, Stack};
+use crate::native::look::{angles_to, wrap_degrees};
+use crate::native::scene::GuiKind;
 use crate::world::Action;
 
 /// How far from a slot's middle a click still lands on it for sure, pixels.
 const ON_SLOT: f32 = 6.0;
+
+/// Gaze at which a table is placed on the ground ahead, degrees.
+const PLACING_PITCH: f32 = 50.0;
+
+const TABLE: [(usize, Item); 4] =
+    [(0, Item::Planks), (1, Item::Planks), (2, Item::Planks), (3, Item::Planks)];
+const STICKS: [(usize, Item); 2] = [(0, Item::Planks), (2, Item::Planks)];
+const PICKAXE: [(usize, Item); 5] =
+    [(0, Item::Planks), (1, Item::Planks), (2, Item::Planks), (4, Item::Stick), (7, Item::Stick)];
 
 /// What crafting asks for in this tick.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,22 +35,29 @@ pub(crate) enum Step {
     Nothing,
 }
 
-/// The next action towards a crafting table: collecting `logs` first is not crafting's business.
+/// The next action towards a crafting table and a pickaxe; collecting `logs` first is not crafting's business.
 pub(crate) fn next(state: &State, logs: u32) -> Step {
-    let Some(gui) = &state.gui else {
-        let has_table = count(&state.inventory, Item::CraftingTable) > 0;
-        let ready = count(&state.inventory, Item::Log) >= logs || count(&state.inventory, Item::Planks) >= 4;
-        // A jump or fall would go on behind the screen.
-        return if ready && !has_table && state.player.body.on_ground {
-            Step::Act(press(state, keys::INVENTORY))
-        } else {
-            Step::Nothing
+    if let Some(gui) = &state.gui {
+        return match wish(gui, &state.inventory) {
+            Some((place, buttons)) => Step::Act(click(state, gui, place, buttons)),
+            None => Step::Nothing,
         };
-    };
-    match wish(gui, &state.inventory) {
-        Some((place, button)) => Step::Act(click(state, gui, place, button)),
-        None => Step::Nothing,
     }
+    let have = |item| count(&state.inventory, item);
+    if have(Item::WoodenPickaxe) > 0 {
+        return Step::Nothing;
+    }
+    if have(Item::Stick) >= 2 && have(Item::Planks) >= 3 {
+        return go_to_table(state);
+    }
+    // Sticks are made after the table only: who has some, had one.
+    let had_table = have(Item::CraftingTable) > 0 || have(Item::Stick) > 0;
+    let ready = have(Item::Log) >= logs || have(Item::Planks) >= 4;
+    // A jump or fall would go on behind the screen.
+    if ready && !had_table && state.player.body.on_ground {
+        return Step::Act(press(state, keys::INVENTORY));
+    }
+    Step::Nothing
 }
 
 fn count(inventory: &Inventory, item: Item) -> u32 {
@@ -50,32 +70,101 @@ fn count(inventory: &Inventory, item: Item) -> u32 {
         .sum()
 }
 
+/// Takes the table in hand, places it in front, and opens it; or turns to the one placed before.
+fn go_to_table(state: &State) -> Step {
+    let target = state.player.target(&state.voxels);
+    let [x, y, z] = target.map_or([0, -1, 0], |hit| hit.cell);
+    if state.voxels.get(x, y, z) == Block::CraftingTable {
+        return Step::Act(press(state, keys::USE));
+    }
+    let holds_table =
+        |slot: &usize| state.inventory.slots[*slot].is_some_and(|stack| stack.item == Item::CraftingTable);
+    let Some(slot) = (0..HOTBAR).find(holds_table) else {
+        return look_for_table(state);
+    };
+    if state.inventory.selected != slot {
+        return Step::Act(press(state, keys::HOTBAR[slot]));
+    }
+    let room = target.is_some_and(|hit| !state.player.body.overlaps(hit.before));
+    let pitch_delta = towards(PLACING_PITCH - state.player.pitch, 2.0);
+    if pitch_delta != 0.0 {
+        return Step::Act(Action { keys: 0, pitch_delta, yaw_delta: 0.0 });
+    }
+    if room {
+        return Step::Act(press(state, keys::USE));
+    }
+    Step::Act(Action { keys: 0, pitch_delta: 0.0, yaw_delta: FASTEST })
+}
+
+/// Turns to a table within reach.
+fn look_for_table(state: &State) -> Step {
+    let eye = state.player.eye();
+    let from = eye.map(|value| value.floor() as i32);
+    let around = -3..=3;
+    let cells = around.clone().flat_map(|dy| {
+        let around = around.clone();
+        around
+            .clone()
+            .flat_map(move |dz| around.clone().map(move |dx| [from[0] + dx, from[1] + dy, from[2] + dz]))
+    });
+    let mut tables = cells.filter(|[x, y, z]| state.voxels.get(*x, *y, *z) == Block::CraftingTable);
+    let Some(table) = tables.next() else { return Step::Nothing };
+    let (yaw, pitch) = angles_to(eye, table.map(|value| f64::from(value) + 0.5));
+    let yaw_delta = towards(wrap_degrees(yaw - state.player.yaw), 1.0);
+    let pitch_delta = towards(pitch - state.player.pitch, 1.0);
+    if yaw_delta == 0.0 && pitch_delta == 0.0 {
+        // Something is in the way: what comes next is for chopping to decide.
+        return Step::Nothing;
+    }
+    Step::Act(Action { keys: 0, pitch_delta, yaw_delta })
+}
+
+/// What the grid is to hold: slot by slot.
+fn plan(gui: &Gui, inventory: &Inventory) -> &'static [(usize, Item)] {
+    let everything = |item| {
+        let carried = gui.carried.filter(|stack| stack.item == item);
+        count(inventory, item) + carried.map_or(0, |stack| u32::from(stack.count))
+    };
+    let on_grid = gui.grid.iter().any(Option::is_some);
+    match gui.kind {
+        GuiKind::CraftingTable if everything(Item::WoodenPickaxe) == 0 => &PICKAXE,
+        GuiKind::CraftingTable => &[],
+        GuiKind::Inventory if everything(Item::CraftingTable) == 0 => &TABLE,
+        GuiKind::Inventory if everything(Item::Stick) == 0 && (on_grid || everything(Item::Planks) >= 5) => {
+            &STICKS
+        }
+        GuiKind::Inventory => &[],
+    }
+}
+
 /// Which slot to click next and with which buttons; nothing when the screen can be closed.
 fn wish(gui: &Gui, inventory: &Inventory) -> Option<(Place, u32)> {
-    if let Some(made) = gui.result()
-        && matches!(made.item, Item::Planks | Item::CraftingTable)
-        && gui.carried.is_none_or(|stack| stack.item != Item::Log)
+    let plan = plan(gui, inventory);
+    let missing = || plan.iter().filter(|(cell, _)| gui.grid[*cell].is_none());
+    let made = gui.result().map(|stack| stack.item);
+    let carried = gui.carried.map(|stack| stack.item);
+    if (made == Some(Item::Planks) && carried != Some(Item::Log))
+        || (made.is_some() && made != Some(Item::Planks) && missing().next().is_none())
     {
         return Some((Place::Result, keys::ATTACK | keys::SNEAK));
     }
-    let first_free = (0..gui.side() * gui.side()).find(|index| gui.grid[*index].is_none());
-    let slot_with = |item: Item, least: u8| {
-        let holds = |index: &usize| {
-            inventory.slots[*index].is_some_and(|stack| stack.item == item && stack.count >= least)
-        };
-        (0..inventory.slots.len()).find(holds).map(Place::Inventory)
-    };
-    let table = count(inventory, Item::CraftingTable) > 0;
-    match gui.carried.map(|stack| stack.item) {
-        Some(Item::Log) => Some((Place::Grid(first_free?), keys::ATTACK)),
-        Some(Item::Planks) if !table => Some((Place::Grid(first_free?), keys::USE)),
-        Some(_) => None,
-        None if table => None,
-        None => {
-            let pick_up = slot_with(Item::Log, 1).or_else(|| slot_with(Item::Planks, 4))?;
-            Some((pick_up, keys::ATTACK))
+    let slot_of =
+        |slot: Slot| (0..SLOTS).find(|index| inventory.slots[*index].map(|s| s.item) == slot.map(|s| s.item));
+    if let Some(item) = carried {
+        if item == Item::Log {
+            return Some((Place::Grid(0), keys::ATTACK));
         }
+        return match missing().find(|(_, wanted)| *wanted == item) {
+            Some((cell, _)) => Some((Place::Grid(*cell), keys::USE)),
+            // Put down what is in the way of picking up something else.
+            None if missing().next().is_some() => Some((Place::Inventory(slot_of(None)?), keys::ATTACK)),
+            None => None,
+        };
     }
+    let logs = gui.kind == GuiKind::Inventory && !plan.is_empty() && gui.grid.iter().all(Option::is_none);
+    let wanted = logs.then_some(Item::Log).into_iter().chain(missing().map(|(_, item)| *item));
+    let slot = wanted.filter_map(|item| slot_of(Some(Stack::new(item, 1)))).next()?;
+    Some((Place::Inventory(slot), keys::ATTACK))
 }
 
 /// Moves the cursor onto a slot, then clicks.
