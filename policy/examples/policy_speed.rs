@@ -11,6 +11,10 @@ use vpt_policy::{
     WeightDecay, distribution,
 };
 
+/// As in the `vpt` binary: with glibc's allocator fresh pages cost as much as the arithmetic.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCH: usize = 16;
 const TIME: usize = 32;
 

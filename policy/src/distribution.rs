@@ -18,7 +18,7 @@ pub struct Sample {
     pub log_prob: f32,
 }
 
-/// ln p(index) of each row: logits [N, C], index u32 [N] to [N]. Differentiable.
+/// ln p(index) of each row: logits `[N, C]`, index u32 `[N]` to `[N]`. Differentiable.
 ///
 /// # Errors
 /// Shapes that do not agree, or an index outside the classes.
@@ -26,7 +26,7 @@ pub fn log_prob(logits: &Tensor, index: &Tensor) -> Result<Tensor> {
     Ok(ops::log_prob(logits, index)?)
 }
 
-/// -Σ p ln p of each row: logits [N, C] to [N]. Differentiable.
+/// -Σ p ln p of each row: logits `[N, C]` to `[N]`. Differentiable.
 ///
 /// # Errors
 /// Logits that are not a matrix.
@@ -34,7 +34,7 @@ pub fn entropy(logits: &Tensor) -> Result<Tensor> {
     Ok(ops::entropy(logits)?)
 }
 
-/// KL(p ‖ q) = Σ p (ln p - ln q) of each row: logits [N, C] twice to [N]. Differentiable in both.
+/// KL(p ‖ q) = Σ p (ln p - ln q) of each row: logits `[N, C]` twice to `[N]`. Differentiable in both.
 ///
 /// # Errors
 /// Shapes that do not agree.

@@ -48,13 +48,13 @@ pub struct Policy {
 /// What the network says about a chunk of T steps of B environments.
 #[derive(Debug, Clone)]
 pub struct PolicyOutput {
-    /// f32 [B, T, 8641], divided by the temperature, not normalised.
+    /// f32 `[B, T, 8641]`, divided by the temperature, not normalised.
     pub buttons_logits: Tensor,
-    /// f32 [B, T, 121], divided by the temperature, not normalised.
+    /// f32 `[B, T, 121]`, divided by the temperature, not normalised.
     pub camera_logits: Tensor,
-    /// f32 [B, T], in the value normaliser's space.
+    /// f32 `[B, T]`, in the value normaliser's space.
     pub value: Tensor,
-    /// f32 [B, T], in the value normaliser's space; absent where the weights have no auxiliary head.
+    /// f32 `[B, T]`, in the value normaliser's space; absent where the weights have no auxiliary head.
     pub aux_value: Option<Tensor>,
     /// The memory after the chunk, without gradient.
     pub state: RecurrentState,
@@ -96,7 +96,7 @@ impl Policy {
         &self.config
     }
 
-    /// Runs T steps of B environments: `frames` u8 [B, T, H, W, 3], `is_first` u8 [B, T] with every flag honoured,
+    /// Runs T steps of B environments: `frames` u8 `[B, T, H, W, 3]`, `is_first` u8 `[B, T]` with every flag honoured,
     /// and the memory before the first of them. T is free.
     ///
     /// # Errors

@@ -50,7 +50,8 @@ impl Parameters {
     /// set then gets a fresh one, a frozen set goes without.
     ///
     /// # Errors
-    /// Bytes that are not safetensors, and any tensor that is missing, extra, mis-shaped or mis-typed: all are listed.
+    /// Bytes that are not safetensors, and any tensor that is missing, extra, mis-shaped, mis-typed or not
+    /// finite: all are listed.
     pub fn from_safetensors(
         bytes: &[u8],
         config: &PolicyConfig,
@@ -80,7 +81,10 @@ impl Parameters {
                 continue;
             }
             match read_f32(&view) {
-                Some(values) => parameters.insert(spec, values, trainable)?,
+                Some(values) if values.iter().all(|x| x.is_finite()) => {
+                    parameters.insert(spec, values, trainable)?;
+                }
+                Some(_) => problems.push(format!("{} holds values that are not finite", spec.name)),
                 None => problems.push(format!("{} is {:?}, not F32 or BF16", spec.name, view.dtype())),
             }
         }

@@ -11,9 +11,9 @@ use crate::error::{PolicyError, Result};
 pub struct LayerState {
     /// u8 [B, M]: 1 where the row belongs to the current episode; M is [`PolicyConfig::maxlen`].
     pub mask: Tensor,
-    /// f32 [B, M, E], oldest row first.
+    /// f32 `[B, M, E]`, oldest row first.
     pub keys: Tensor,
-    /// f32 [B, M, E], oldest row first.
+    /// f32 `[B, M, E]`, oldest row first.
     pub values: Tensor,
 }
 
@@ -27,11 +27,11 @@ pub struct RecurrentState {
 /// One environment's memory of one layer as plain numbers, for the wire and for checkpoints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawLayerState {
-    /// [M], 1 where visible.
+    /// `[M]`, 1 where visible.
     pub mask: Vec<u8>,
-    /// [M * E].
+    /// `[M * E]`.
     pub keys: Vec<f32>,
-    /// [M * E].
+    /// `[M * E]`.
     pub values: Vec<f32>,
 }
 

@@ -20,13 +20,13 @@ impl Norm {
         Ok(Self { gain: get("weight")?, bias: get("bias")? })
     }
 
-    /// x [N, C] or [N, C, H, W].
+    /// x `[N, C]` or `[N, C, H, W]`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(ops::norm(x, &self.gain, &self.bias)?)
     }
 }
 
-/// Weight [O, I] and, where there is one, bias [O] of a plain linear layer.
+/// Weight `[O, I]` and, where there is one, bias `[O]` of a plain linear layer.
 #[derive(Debug, Clone)]
 pub(super) struct Linear {
     weight: Tensor,
@@ -39,7 +39,7 @@ impl Linear {
         Ok(Self { weight, bias: params.find(&format!("{name}.bias")).cloned() })
     }
 
-    /// x [N, I] to [N, O].
+    /// x `[N, I]` to `[N, O]`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(ops::linear(x, &self.weight, self.bias.as_ref(), false)?)
     }
@@ -65,14 +65,14 @@ impl FanIn {
         Ok(Self { norm, layer: Linear::new(params, &format!("{name}.layer"))? })
     }
 
-    /// x [N, I] to [N, O].
+    /// x `[N, I]` to `[N, O]`.
     pub(super) fn linear(&self, x: &Tensor) -> Result<Tensor> {
         let Linear { weight, bias } = &self.layer;
         let normed = self.norm.as_ref().map(|norm| norm.forward(x)).transpose()?;
         Ok(ops::linear(normed.as_ref().unwrap_or(x), weight, bias.as_ref(), true)?)
     }
 
-    /// x [N, I, H, W] to [N, O, H, W] by a 3x3 convolution, or to half that size with `pool` after it.
+    /// x `[N, I, H, W]` to `[N, O, H, W]` by a 3x3 convolution, or to half that size with `pool` after it.
     pub(super) fn conv(&self, x: &Tensor, pool: bool) -> Result<Tensor> {
         let Linear { weight, bias } = &self.layer;
         Ok(match (&self.norm, pool) {

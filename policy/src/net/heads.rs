@@ -28,18 +28,18 @@ impl Heads {
         })
     }
 
-    /// Latent [N, E] to logits [N, 8641] and [N, 121], divided by the temperature.
+    /// Latent `[N, E]` to logits `[N, 8641]` and `[N, 121]`, divided by the temperature.
     pub(super) fn logits(&self, latent: &Tensor) -> Result<(Tensor, Tensor)> {
         let buttons = self.buttons.forward_divided(latent, self.temperature)?;
         Ok((buttons, self.camera.forward_divided(latent, self.temperature)?))
     }
 
-    /// Latent [N, E] to normalised values [N, 1].
+    /// Latent `[N, E]` to normalised values `[N, 1]`.
     pub(super) fn value(&self, latent: &Tensor) -> Result<Tensor> {
         self.value.forward(latent)
     }
 
-    /// Latent [N, E] to normalised values [N, 1] of the auxiliary head, if there is one.
+    /// Latent `[N, E]` to normalised values `[N, 1]` of the auxiliary head, if there is one.
     pub(super) fn aux_value(&self, latent: &Tensor) -> Result<Option<Tensor>> {
         self.aux_value.as_ref().map(|head| head.forward(latent)).transpose()
     }

@@ -33,7 +33,7 @@ impl ImpalaCnn {
         })
     }
 
-    /// u8 [N, H, W, 3] to f32 [N, E].
+    /// u8 `[N, H, W, 3]` to f32 `[N, E]`.
     pub(super) fn forward(&self, frames: &Tensor) -> Result<Tensor> {
         let mut x = ops::frames_to_input(frames)?;
         for stack in &self.stacks {

@@ -41,7 +41,7 @@ impl MaskedAttention {
         })
     }
 
-    /// x [B * T, E] to the attention's output [B * T, E], without the skip, and the memory after the chunk.
+    /// x `[B * T, E]` to the attention's output `[B * T, E]`, without the skip, and the memory after the chunk.
     pub(super) fn forward(
         &self,
         x: &Tensor,
@@ -74,14 +74,14 @@ impl MaskedAttention {
         Ok((self.project.forward(&merged)?, memory))
     }
 
-    /// [B, L, E] to [B, H, L, e].
+    /// `[B, L, E]` to `[B, H, L, e]`.
     fn split_heads(&self, rows: &Tensor) -> Result<Tensor> {
         let (batch, length, _) = rows.dims3()?;
         let split = rows.reshape((batch, length, self.heads, self.head_size))?;
         Ok(split.transpose(1, 2)?.contiguous()?)
     }
 
-    /// The bias of every query and key, [B, H, T, M + T]; zero at pairs that are never visible.
+    /// The bias of every query and key, `[B, H, T, M + T]`; zero at pairs that are never visible.
     fn distance_bias(&self, x: &Tensor, batch: usize, time: usize) -> Result<Tensor> {
         let maxlen = self.bases.dim(1)?;
         let keys = maxlen + time;

@@ -30,7 +30,7 @@ impl ResidualRecurrentBlock {
         })
     }
 
-    /// x [B * T, E] and the memory before to the same shapes after.
+    /// x `[B * T, E]` and the memory before to the same shapes after.
     pub(super) fn forward(
         &self,
         x: &Tensor,

@@ -9,9 +9,9 @@ use crate::error::Result;
 pub(super) struct Visibility {
     /// [B * M]: the memory's mask before the chunk.
     before: Vec<u8>,
-    /// u8 [B, T, M + T].
+    /// u8 `[B, T, M + T]`.
     mask: Tensor,
-    /// u8 [B, M].
+    /// u8 `[B, M]`.
     new_mask: Tensor,
 }
 

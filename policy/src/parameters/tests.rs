@@ -131,6 +131,12 @@ fn every_misfit_is_listed_at_once() {
     let text = Parameters::from_safetensors(&bytes, &shallower, true, &Device::Cpu).unwrap_err().to_string();
     assert_eq!(text.matches("is not part of it").count(), 16, "{text}");
 
+    let (_, var) = &written.vars()[0];
+    var.set(&Tensor::full(f32::NAN, var.shape().clone(), &Device::Cpu).unwrap()).unwrap();
+    let bytes = written.to_safetensors(ExportDType::F32, true).unwrap();
+    let text = Parameters::from_safetensors(&bytes, &small(), true, &Device::Cpu).unwrap_err().to_string();
+    assert!(text.contains("aux_value_head.linear.bias holds values that are not finite"), "{text}");
+
     let name = "net.final_ln.bias".to_owned();
     let data = vec![0u8; 8 * 8];
     let doubles = TensorView::new(Dtype::F64, vec![8], &data).unwrap();
