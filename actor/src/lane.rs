@@ -28,7 +28,7 @@ pub(crate) struct Lane {
 /// Where a slot is.
 pub(crate) enum Place {
     /// Its session runs.
-    Running(EnvSlot),
+    Running(Box<EnvSlot>),
     /// A session is being opened.
     Opening(AbortOnDropHandle<Result<EnvSlot, ActorError>>),
 }
@@ -43,7 +43,7 @@ impl Lane {
     /// The session, when it runs.
     pub(crate) fn running(&mut self) -> Option<&mut EnvSlot> {
         match &mut self.place {
-            Place::Running(slot) => Some(slot),
+            Place::Running(slot) => Some(slot.as_mut()),
             Place::Opening(_) => None,
         }
     }
@@ -57,7 +57,7 @@ impl Lane {
             return Ok(false);
         }
         let slot = handle.await.map_err(|_| ActorError::ThreadGone { name: "session" })??;
-        self.place = Place::Running(slot);
+        self.place = Place::Running(Box::new(slot));
         Ok(true)
     }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use vpt_policy::{Parameters, PolicyConfig};
 
 /// A player.
+// One value an evaluation: its size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Player {
     /// The envserver's scripted player, by its advice.
