@@ -1,7 +1,7 @@
 //! For tests: a tiny network, a toy world, an actor that plays it in-process, and recorded play of it.
 //!
-//! The toy world shows a frame whose brightness says whether attacking pays: +1 for attack on a bright frame and for
-//! anything else on a dark one. Episodes are cut after a fixed number of steps.
+//! The toy world shows a frame with one half lit, which says whether attacking pays: +1 for attack when the left half
+//! is lit and for anything else when the right one is. Episodes are cut after a fixed number of steps.
 
 use std::path::Path;
 
@@ -36,15 +36,20 @@ pub(crate) fn tiny() -> PolicyConfig {
     }
 }
 
-/// The toy world's frame: bright or dark, with a little noise.
-pub(crate) fn frame(config: &PolicyConfig, bright: bool, rng: &mut CounterRng) -> Vec<u8> {
-    let base = if bright { 180 } else { 40 };
-    (0..config.image_size * config.image_size * 3).map(|_| base + (rng.next_u64() % 32) as u8).collect()
+/// The toy world's frame: its left half bright or its right half, with a little noise. (The network normalises each
+/// frame, so brightness alone would be next to invisible.)
+pub(crate) fn frame(config: &PolicyConfig, left: bool, rng: &mut CounterRng) -> Vec<u8> {
+    let side = config.image_size;
+    let pixel = |i: usize| {
+        let in_left_half = i / 3 % side < side / 2;
+        if in_left_half == left { 180 } else { 40 }
+    };
+    (0..side * side * 3).map(|i| pixel(i) + (rng.next_u64() % 32) as u8).collect()
 }
 
-fn reward(bright: bool, action: AgentAction) -> f32 {
+fn reward(left: bool, action: AgentAction) -> f32 {
     let attacks = to_env(action).keys & keys::ATTACK != 0;
-    f32::from(u8::from(attacks == bright))
+    f32::from(u8::from(attacks == left))
 }
 
 /// One env slot of an in-process actor.
@@ -54,7 +59,7 @@ pub(crate) struct SyntheticSlot {
     sequence: u64,
     state: RecurrentState,
     rng: CounterRng,
-    bright: bool,
+    left: bool,
     next_frame: Vec<u8>,
     is_first: bool,
     episode_step: u32,
@@ -75,7 +80,7 @@ impl SyntheticSlot {
             slot,
             sequence: 0,
             state: RecurrentState::initial(config, 1, &Device::Cpu).unwrap(),
-            bright: true,
+            left: true,
             next_frame: frame(config, true, &mut rng),
             rng,
             is_first: true,
@@ -128,7 +133,7 @@ impl SyntheticSlot {
             frames_raw.extend_from_slice(&self.next_frame);
             unroll.is_first.push(self.is_first);
             let acted = self.act(&policy, &parameters);
-            let reward = reward(self.bright, acted.action);
+            let reward = reward(self.left, acted.action);
             unroll.buttons.push(acted.action.buttons);
             unroll.camera.push(acted.action.camera);
             unroll.buttons_log_prob.push(acted.log_prob.0);
@@ -156,8 +161,8 @@ impl SyntheticSlot {
         self.episode_return += reward;
         self.is_first = self.episode_step == EPISODE_STEPS;
         unroll.truncated.push(self.is_first);
-        self.bright = self.rng.below(2) == 0;
-        self.next_frame = frame(&self.config, self.bright, &mut self.rng);
+        self.left = self.rng.below(2) == 0;
+        self.next_frame = frame(&self.config, self.left, &mut self.rng);
         if self.is_first {
             let (_, value) = self.forward(policy, &self.next_frame, false);
             unroll.truncation_value.push(parameters.normalizer().unwrap().denormalize(value));
@@ -168,7 +173,7 @@ impl SyntheticSlot {
                 ..EpisodeEnd::default()
             });
             (self.episode_step, self.episode_return) = (0, 0.0);
-            self.next_frame = frame(&self.config, self.bright, &mut self.rng);
+            self.next_frame = frame(&self.config, self.left, &mut self.rng);
         }
     }
 
@@ -184,7 +189,7 @@ impl SyntheticSlot {
     }
 }
 
-/// Records the toy world's best player: attack on bright frames, walk on dark ones, and now and then nothing.
+/// Records the toy world's best player: attack when the left half is lit, walk when the right one is, now and then nothing.
 pub(crate) fn record(dir: &Path, config: &PolicyConfig, episodes: u64, steps: usize) {
     let size = config.image_size as u32;
     let info = DatasetInfo {
@@ -199,9 +204,9 @@ pub(crate) fn record(dir: &Path, config: &PolicyConfig, episodes: u64, steps: us
         let mut rng = CounterRng::new(&[seed, 77]);
         let mut episode = RecordedEpisode { seed, ..Default::default() };
         for t in 0..steps {
-            let bright = rng.below(2) == 0;
-            episode.frames.extend(frame(config, bright, &mut rng));
-            let keys = match (bright, rng.below(8)) {
+            let left = rng.below(2) == 0;
+            episode.frames.extend(frame(config, left, &mut rng));
+            let keys = match (left, rng.below(8)) {
                 (_, 0) => 0,
                 (true, _) => keys::ATTACK,
                 (false, _) => keys::FORWARD,

@@ -8,8 +8,7 @@ use crate::synthetic::{bits, buttons_of, record, tiny};
 use vpt_proto::keys;
 
 fn config(dir: &std::path::Path, max_updates: u64) -> LearnerConfig {
-    let mut config =
-        LearnerConfig { stage: Stage::Bc, out: dir.join("out"), ..LearnerConfig::default() };
+    let mut config = LearnerConfig { stage: Stage::Bc, out: dir.join("out"), ..LearnerConfig::default() };
     config.bc = BcConfig {
         data_dir: dir.join("data"),
         batch_sequences: 4,

@@ -2,15 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use vpt_policy::{ExportDType, Parameters, PolicyConfig};
 
 use super::*;
 use crate::checkpoint::Weights;
 use crate::config::{LearnerConfig, PublishDType, Stage};
 use crate::session::testing::{Bench, bench};
-use crate::synthetic::{EPISODE_STEPS, SyntheticSlot, tiny};
+use crate::synthetic::{EPISODE_STEPS, SyntheticSlot, buttons_of, tiny};
 use crate::version::Version;
+use vpt_proto::keys;
 
 const STEPS: u32 = 8;
 
@@ -39,7 +40,10 @@ fn config(dir: &std::path::Path) -> LearnerConfig {
 
 fn weights(config: &PolicyConfig, seed: u64) -> Weights {
     let parameters = Parameters::init(config, seed, &Device::Cpu).unwrap();
-    Weights { config: Some(config.clone()), parameters: parameters.to_safetensors(ExportDType::F32, true).unwrap() }
+    Weights {
+        config: Some(config.clone()),
+        parameters: parameters.to_safetensors(ExportDType::F32, true).unwrap(),
+    }
 }
 
 /// Plays one batch as the trainer's own weights act.
@@ -55,7 +59,11 @@ fn slots(count: u32) -> Vec<SyntheticSlot> {
     (0..count).map(|slot| SyntheticSlot::new(&tiny(), slot, 9)).collect()
 }
 
-fn loop_over<'a>(bench: &'a mut Bench, trainer: &'a mut Trainer, frozen: Option<FrozenPolicy>) -> PpgLoop<'a> {
+fn loop_over<'a>(
+    bench: &'a mut Bench,
+    trainer: &'a mut Trainer,
+    frozen: Option<FrozenPolicy>,
+) -> PpgLoop<'a> {
     let config = bench.session.setup.learner.ppg.clone();
     let session = &mut bench.session;
     PpgLoop { session, trainer, frozen, config, buffer: Vec::new(), buffered_phases: 0, at_checkpoint: 0 }
@@ -125,12 +133,25 @@ fn warm_up_moves_the_value_head_and_nothing_else() {
     }
 }
 
+/// Makes the policy choose between attacking and walking, as a cloned one would: from random weights every one of the
+/// 8641 classes would have to be found by itself.
+fn choose_between_two(trainer: &Trainer) {
+    let name = "pi_head.buttons.linear_layer.bias";
+    let (_, bias) = trainer.parameters.vars().into_iter().find(|(n, _)| n == name).unwrap();
+    let mut numbers = bias.as_tensor().to_vec1::<f32>().unwrap();
+    for keys in [keys::ATTACK, keys::FORWARD] {
+        numbers[buttons_of(keys) as usize] = 24.0;
+    }
+    bias.set(&Tensor::new(numbers, &Device::Cpu).unwrap()).unwrap();
+}
+
 /// Played in lockstep, so that the numbers are the same on every machine.
 #[test]
 fn the_toy_world_is_learned() {
     let dir = tempfile::tempdir().unwrap();
     let mut bench = bench(config(dir.path()), &tiny());
     let (mut trainer, _) = bench.trainer();
+    choose_between_two(&trainer);
     let config = bench.session.setup.learner.ppg.clone();
     let mut slots = slots(8);
     let mut rewards = Vec::new();
@@ -199,7 +220,9 @@ fn the_loop_trains_publishes_checkpoints_and_resumes() {
     assert_eq!(totals.trained, counters.env_steps_trained);
     assert_eq!(totals.produced, totals.trained + totals.dropped.values().sum::<u64>() + totals.in_flight);
     let lines = std::fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
-    for tag in ["losses/policy_loss", "losses/aux_clone_kl", "losses/kl_to_pretrained", "charts/episodic_return"] {
+    for tag in
+        ["losses/policy_loss", "losses/aux_clone_kl", "losses/kl_to_pretrained", "charts/episodic_return"]
+    {
         assert!(lines.contains(tag), "{tag}");
     }
     let status = first.session.status.snapshot();
@@ -216,7 +239,10 @@ fn the_loop_trains_publishes_checkpoints_and_resumes() {
     run_with_actor(&mut second, &mut trainer, None);
     assert_eq!(trainer.counters.policy_phases, 6);
     assert_eq!(second.session.version, Version::new(2, 8));
-    assert_eq!(crate::checkpoint::load_policy(dir.path().join("checkpoints").as_path()).unwrap().version, Version::new(2, 8));
+    assert_eq!(
+        crate::checkpoint::load_policy(dir.path().join("checkpoints").as_path()).unwrap().version,
+        Version::new(2, 8)
+    );
 }
 
 #[test]

@@ -20,12 +20,7 @@ pub(crate) fn bench(learner: LearnerConfig, policy: &PolicyConfig) -> Bench {
     let ledger = Arc::new(Ledger::new());
     let queue = UnrollQueue::new(&learner.admission, ledger.clone());
     let log = EventLog::open(&learner.out).unwrap();
-    let setup = LearnerSetup {
-        learner,
-        policy: policy.clone(),
-        run_seed: 1,
-        run_config_toml: String::new(),
-    };
+    let setup = LearnerSetup { learner, policy: policy.clone(), run_seed: 1, run_config_toml: String::new() };
     let session = Session {
         status: Arc::new(StatusBoard::new("test", setup.learner.stage.name())),
         setup,
@@ -51,10 +46,9 @@ impl Bench {
     pub(crate) fn trainer(&mut self) -> (Trainer, Option<Stored>) {
         let learner = &self.session.setup.learner;
         let stored = self.session.checkpoints.newest(&self.policy.fingerprint()).unwrap();
-        let weights = stored.as_ref().map(|stored| Weights {
-            config: None,
-            parameters: stored.file(POLICY_FILE).unwrap().to_vec(),
-        });
+        let weights = stored
+            .as_ref()
+            .map(|stored| Weights { config: None, parameters: stored.file(POLICY_FILE).unwrap().to_vec() });
         let adam = |lr| learner.optimizer.adam(lr, 0.0);
         let optimizers = match learner.stage {
             Stage::Bc => (adam(learner.bc.lr), None),
