@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio_stream::Stream;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use vpt_proto::common::v1::PolicyVersion;
@@ -55,6 +55,7 @@ pub(crate) struct FakeLearner {
     pub(crate) weights: watch::Sender<Weights>,
     seen: Arc<Mutex<Seen>>,
     extra: watch::Sender<u32>,
+    stop: CancellationToken,
 }
 
 impl FakeLearner {
@@ -67,6 +68,7 @@ impl FakeLearner {
             weights: watch::Sender::new(weights),
             seen: Arc::default(),
             extra: watch::Sender::new(0),
+            stop: CancellationToken::new(),
         }
     }
 
@@ -79,16 +81,15 @@ impl FakeLearner {
         self.extra.send_modify(|extra| *extra += credits);
     }
 
-    /// Serves until `stop`; connections are then cut.
+    /// Serves until `stop`; every stream then ends and its connection is closed.
     pub(crate) async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
-        let server = tonic::transport::Server::builder()
-            .add_service(TrajectoryServiceServer::new(self.clone()))
-            .add_service(WeightsServiceServer::new(self.clone()))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        tokio::select! {
-            result = server => result.unwrap(),
-            () = stop.cancelled() => {}
-        }
+        let learner = Self { stop: stop.clone(), ..self.clone() };
+        tonic::transport::Server::builder()
+            .add_service(TrajectoryServiceServer::new(learner.clone()))
+            .add_service(WeightsServiceServer::new(learner))
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled())
+            .await
+            .unwrap();
     }
 
     async fn session(
@@ -105,6 +106,7 @@ impl FakeLearner {
         let mut told = *extra.borrow();
         loop {
             let message = tokio::select! {
+                () = self.stop.cancelled() => return,
                 message = inbound.message() => message,
                 _ = extra.changed() => {
                     let all = *extra.borrow_and_update();
@@ -206,21 +208,27 @@ impl TrajectoryService for FakeLearner {
 
 #[tonic::async_trait]
 impl WeightsService for FakeLearner {
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<WeightsManifest, Status>> + Send>>;
+    type WatchStream = ReceiverStream<Result<WeightsManifest, Status>>;
     type FetchStream = Pin<Box<dyn Stream<Item = Result<WeightsChunk, Status>> + Send>>;
 
     async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let manifests = tokio_stream::wrappers::WatchStream::new(self.weights.subscribe()).map(|weights| {
-            Ok(WeightsManifest {
-                format_version: WEIGHTS_FORMAT_VERSION,
-                version: Some(weights.version),
-                blake3: blake3::hash(&weights.payload).to_hex().to_string(),
-                total_bytes: weights.payload.len() as u64,
-                architecture: weights.architecture,
-                dtype: "f32".into(),
-            })
+        let (sender, manifests) = mpsc::channel(1);
+        let (mut newest, stop) = (self.weights.subscribe(), self.stop.clone());
+        newest.mark_changed();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = sender.closed() => return,
+                    changed = newest.changed() => if changed.is_err() { return },
+                }
+                let manifest = manifest(&newest.borrow_and_update());
+                if sender.send(Ok(manifest)).await.is_err() {
+                    return;
+                }
+            }
         });
-        Ok(Response::new(Box::pin(manifests)))
+        Ok(Response::new(ReceiverStream::new(manifests)))
     }
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
@@ -238,6 +246,17 @@ impl WeightsService for FakeLearner {
             })
             .collect();
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
+    }
+}
+
+fn manifest(weights: &Weights) -> WeightsManifest {
+    WeightsManifest {
+        format_version: WEIGHTS_FORMAT_VERSION,
+        version: Some(weights.version),
+        blake3: blake3::hash(&weights.payload).to_hex().to_string(),
+        total_bytes: weights.payload.len() as u64,
+        architecture: weights.architecture.clone(),
+        dtype: "f32".into(),
     }
 }
 

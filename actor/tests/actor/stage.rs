@@ -1,14 +1,14 @@
 //! Envservers, networks and actors for the tests.
 
 use crate::fake_learner::{FakeLearner, Weights};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vpt_actor::{ActorConfig, ActorError, ActorSetup, WorldConfig};
 use vpt_envserver::config::EnvserverConfig;
-use vpt_policy::{ExportDType, Parameters, PolicyConfig};
+use vpt_policy::{CounterRng, ExportDType, Parameters, PolicyConfig};
 use vpt_proto::common::v1::PolicyVersion;
 use vpt_runtime::Listeners;
 
@@ -26,8 +26,16 @@ pub(crate) fn policy() -> PolicyConfig {
     }
 }
 
+/// Fresh weights, but for the true value head, which would be zero.
 pub(crate) fn parameters(seed: u64) -> Parameters {
-    Parameters::init(&policy(), seed, &Device::Cpu).unwrap()
+    let parameters = Parameters::init(&policy(), seed, &Device::Cpu).unwrap();
+    let vars = parameters.vars();
+    let (_, head) = vars.iter().find(|(name, _)| name == "value_head.linear.weight").unwrap();
+    let (rows, columns) = head.dims2().unwrap();
+    let mut rng = CounterRng::new(&[seed]);
+    let values = (0..rows * columns).map(|_| rng.normal_f32()).collect::<Vec<_>>();
+    head.set(&Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()).unwrap();
+    parameters
 }
 
 /// Weights of `seed`, published as (1, sequence).
