@@ -114,14 +114,14 @@ impl BcLoop<'_> {
             self.session.status.set_phase("bc_update");
             self.update(&batch, &mut recent)?;
             let updates = self.trainer.counters.bc_updates;
-            if updates % LOG_EVERY_UPDATES == 0 {
+            if updates.is_multiple_of(LOG_EVERY_UPDATES) {
                 self.log(&mut recent);
             }
             let every = self.config.validation_every_updates;
-            if every > 0 && updates % every == 0 {
+            if every > 0 && updates.is_multiple_of(every) {
                 self.validate()?;
             }
-            if updates % self.session.setup.learner.checkpoint.every_updates == 0 {
+            if updates.is_multiple_of(self.session.setup.learner.checkpoint.every_updates) {
                 // Logged and counted inside; the next point tries again.
                 let _ = self.checkpoint();
             }

@@ -21,7 +21,7 @@ pub(crate) use loader::SequenceLoader;
 pub(crate) use plan::{Piece, SequencePlan};
 
 /// Names the streams of random numbers of this module.
-const SPLIT_KEY: u64 = 0x7370_6c69_74;
+const SPLIT_KEY: u64 = 0x0073_706c_6974;
 
 /// One batch on the host: `B` sequences of `T` steps, lane by lane.
 #[derive(Clone, Debug, Default, PartialEq)]

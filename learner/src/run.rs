@@ -288,3 +288,6 @@ fn trainer(
     }
     Ok(trainer)
 }
+
+#[cfg(test)]
+mod tests;

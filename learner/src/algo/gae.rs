@@ -152,7 +152,7 @@ mod tests {
                 };
                 f64::from(rewards[t]) + CONFIG.discount * next - f64::from(values[t])
             };
-            for t in 0..steps.len() {
+            for (t, value) in values.iter().enumerate() {
                 let mut expected = 0.0;
                 let mut weight = 1.0;
                 for (k, ended) in ends.iter().enumerate().skip(t) {
@@ -163,7 +163,7 @@ mod tests {
                     }
                 }
                 prop_assert!((f64::from(got.advantages[t]) - expected).abs() < 1e-4);
-                prop_assert!((got.value_targets[t] - got.advantages[t] - values[t]).abs() < 1e-6);
+                prop_assert!((got.value_targets[t] - got.advantages[t] - value).abs() < 1e-6);
             }
         }
     }

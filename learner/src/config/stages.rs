@@ -19,7 +19,7 @@ pub struct BcConfig {
     pub batch_sequences: usize,
     /// Steps of one update per stream; recurrent state is carried (without gradient) from one to the next.
     pub sequence_length: usize,
-    /// Passes over the data; ignored when 0 and another limit is set.
+    /// Passes over the data; counts only when neither `max_seconds` nor `max_updates` is set.
     pub epochs: u64,
     /// Learning rate at the first update; falls linearly to 0.
     pub lr: f64,
@@ -29,7 +29,7 @@ pub struct BcConfig {
     pub max_grad_norm: f64,
     /// Leaves steps without any input out of the loss (their frames are still seen).
     pub drop_null_actions: bool,
-    /// Stops after this much training time, which then also paces the learning rate; 0 is no limit.
+    /// Stops after this much training time over all starts, which then also paces the learning rate; 0 is no limit.
     pub max_seconds: f64,
     /// Stops after this many updates; 0 is no limit.
     pub max_updates: u64,

@@ -3,7 +3,7 @@
 use vpt_policy::CounterRng;
 
 /// Names the stream of random numbers that orders episodes.
-const ORDER_KEY: u64 = 0x6f72_6465_72;
+const ORDER_KEY: u64 = 0x006f_7264_6572;
 
 /// Consecutive steps of one episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
