@@ -132,9 +132,6 @@ async fn unrolls_are_complete_and_their_ratio_is_one() {
         assert_eq!(acted(unrolls[0]), 1);
         assert_eq!(acted(unrolls[unrolls.len() - 1]), 2);
     }
-    drop(seen);
-    envs.stopped().await;
-    serving.stopped().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,7 +176,7 @@ async fn a_restarted_learner_gets_what_was_not_acknowledged() {
     first.stopped().await;
 
     let fake = FakeLearner::new(weights(2, 2));
-    let second = learner(&fake, &address).await;
+    let _second = learner(&fake, &address).await;
     wait_until("more than the resent has come", || fake.seen().unrolls.len() >= 16).await;
     stop(running).await;
     let (before, after) = (deaf.seen(), fake.seen());
@@ -196,8 +193,6 @@ async fn a_restarted_learner_gets_what_was_not_acknowledged() {
     let report = after.report.as_ref().unwrap();
     balances(report);
     assert_eq!(report.env_steps_sent, after.unrolls.len() as u64 * 8, "what goes up twice counts once");
-    drop((before, after));
-    second.stopped().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,7 +209,7 @@ async fn a_restarted_envserver_is_found_again() {
     })
     .await;
     let at_break = fake.seen().unrolls.len();
-    let envs = envserver(&address).await;
+    let _envs = envserver(&address).await;
     wait_until("unrolls come again", || fake.seen().unrolls.len() >= at_break + 12).await;
     stop(running).await;
     let seen = fake.seen();
@@ -224,8 +219,6 @@ async fn a_restarted_envserver_is_found_again() {
     // A slot that came back starts with a fresh episode at an unroll's boundary.
     let restarted = seen.unrolls[at_break..].iter().filter(|unroll| unroll.is_first[0]).count();
     assert!(restarted >= 4, "{restarted}");
-    drop(seen);
-    envs.stopped().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
