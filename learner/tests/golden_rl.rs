@@ -1,5 +1,8 @@
 //! The algorithms against numbers that the PPG and VPT reference code produced (float32, tolerance 1e-5 relative).
 
+// Functions that only tests call may unwrap; clippy knows that only of those marked as tests.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::path::Path;
 
