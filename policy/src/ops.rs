@@ -20,6 +20,7 @@ mod pool;
 mod reduce;
 mod simd;
 mod softmax;
+mod stack;
 mod storage;
 
 #[cfg(test)]
@@ -37,3 +38,4 @@ pub use self::norm::norm;
 pub use self::pool::max_pool_3x3_s2;
 pub(crate) use self::reduce::{all_finite, sum_of_squares};
 pub use self::softmax::{masked_softmax, softmax_last_dim};
+pub use self::stack::{StackShape, impala_stack};

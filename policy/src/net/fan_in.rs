@@ -20,6 +20,11 @@ impl Norm {
         Ok(Self { gain: get("weight")?, bias: get("bias")? })
     }
 
+    /// Gain and bias.
+    pub(super) fn parameters(&self) -> [&Tensor; 2] {
+        [&self.gain, &self.bias]
+    }
+
     /// x `[N, C]` or `[N, C, H, W]`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(ops::norm(x, &self.gain, &self.bias)?)
@@ -63,6 +68,24 @@ impl FanIn {
         let has_norm = params.find(&format!("{name}.norm.weight")).is_some();
         let norm = has_norm.then(|| Norm::new(params, &format!("{name}.norm"))).transpose()?;
         Ok(Self { norm, layer: Linear::new(params, &format!("{name}.layer"))? })
+    }
+
+    /// Channels or features in.
+    pub(super) fn inputs(&self) -> usize {
+        self.layer.weight.dims()[1]
+    }
+
+    /// Channels or features out.
+    pub(super) fn outputs(&self) -> usize {
+        self.layer.weight.dims()[0]
+    }
+
+    /// Gain and bias of the norm, or else the layer's bias, then the weight.
+    pub(super) fn parameters(&self) -> Vec<&Tensor> {
+        let mut all = self.norm.as_ref().map(|norm| norm.parameters().to_vec()).unwrap_or_default();
+        all.extend(&self.layer.bias);
+        all.push(&self.layer.weight);
+        all
     }
 
     /// x `[N, I]` to `[N, O]`.

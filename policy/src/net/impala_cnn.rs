@@ -35,9 +35,18 @@ impl ImpalaCnn {
 
     /// u8 `[N, H, W, 3]` to f32 `[N, E]`.
     pub(super) fn forward(&self, frames: &Tensor) -> Result<Tensor> {
-        let mut x = ops::frames_to_input(frames)?;
-        for stack in &self.stacks {
-            x = stack.forward(&x)?;
+        let mut x = frames.clone();
+        if self.stacks.iter().all(Stack::in_blocks) {
+            let (mut height, mut width) = (frames.dim(1)?, frames.dim(2)?);
+            for (i, stack) in self.stacks.iter().enumerate() {
+                x = stack.forward_whole(&x, (height, width), i + 1 == self.stacks.len())?;
+                (height, width) = (height.div_ceil(2), width.div_ceil(2));
+            }
+        } else {
+            x = ops::frames_to_input(&x)?;
+            for stack in &self.stacks {
+                x = stack.forward(&x)?;
+            }
         }
         self.linear.linear(&self.dense.linear(&x.flatten_from(1)?)?)
     }
@@ -54,6 +63,22 @@ impl Stack {
         })
     }
 
+    /// Whether the channels come in the blocks that the operation on whole stacks wants.
+    fn in_blocks(&self) -> bool {
+        self.first.outputs().is_multiple_of(16)
+    }
+
+    /// The stack as one operation; `planes` where its result is not for another stack.
+    fn forward_whole(&self, x: &Tensor, (height, width): (usize, usize), planes: bool) -> Result<Tensor> {
+        let mut parameters = self.first.parameters();
+        parameters.extend(self.norm.parameters());
+        parameters.extend(self.blocks.iter().flatten().flat_map(FanIn::parameters));
+        let (channels_in, channels) = (self.first.inputs(), self.first.outputs());
+        let shape = ops::StackShape { channels_in, channels, height, width, planes };
+        Ok(ops::impala_stack(x, &parameters, shape)?)
+    }
+
+    /// The same, layer by layer.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = self.norm.forward(&self.first.conv(x, true)?)?;
         for [conv0, conv1] in &self.blocks {

@@ -12,11 +12,11 @@ use super::simd::{Kernel, Level, Simd};
 use super::softmax::{masked_softmax_at, softmax_at};
 use super::{attention, frames_to_input, log_sum_exp_rows, reference};
 
-type Op<'a> = &'a dyn Fn(Level, &[Tensor]) -> Result<Tensor>;
-type Plain<'a> = &'a dyn Fn(&[Vec<f64>]) -> Vec<f64>;
+pub(super) type Op<'a> = &'a dyn Fn(Level, &[Tensor]) -> Result<Tensor>;
+pub(super) type Plain<'a> = &'a dyn Fn(&[Vec<f64>]) -> Vec<f64>;
 
 /// Numbers of roughly unit size, from a fixed recurrence.
-fn values(len: usize, seed: u64, scale: f32) -> Vec<f32> {
+pub(super) fn values(len: usize, seed: u64, scale: f32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..len)
         .map(|_| {
@@ -26,7 +26,7 @@ fn values(len: usize, seed: u64, scale: f32) -> Vec<f32> {
         .collect()
 }
 
-fn flat(t: &Tensor) -> Vec<f32> {
+pub(super) fn flat(t: &Tensor) -> Vec<f32> {
     t.flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -39,7 +39,13 @@ fn assert_close(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
 }
 
 /// Compares `op` with `plain` on `inputs` (shape, values), forward and in every gradient.
-fn check(what: &str, op: Op<'_>, plain: Plain<'_>, inputs: &[(&[usize], Vec<f32>)], tolerance: f64) {
+pub(super) fn check(
+    what: &str,
+    op: Op<'_>,
+    plain: Plain<'_>,
+    inputs: &[(&[usize], Vec<f32>)],
+    tolerance: f64,
+) {
     let exact: Vec<Vec<f64>> =
         inputs.iter().map(|(_, v)| v.iter().map(|x| f64::from(*x)).collect()).collect();
     let want = plain(&exact);

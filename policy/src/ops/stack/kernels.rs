@@ -1,0 +1,302 @@
+//! The two loops a stack spends its time in: the convolution and its weight gradient, 16 output channels at a time.
+//!
+//! Each multiplies a vector of channels by single values of the other operand, which the processor broadcasts as it
+//! loads them; accumulators stay in registers over a tile of pixels or of input channels.
+
+use super::grid::{BLOCK, Grid};
+use crate::ops::simd::{Kernel, Level, Simd};
+
+/// The bordered image a convolution reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source {
+    /// Blocks of 16 channels.
+    Blocks(Grid),
+    /// Three channels, a pixel's together (a frame); the grid's blocks do not count.
+    Frame(Grid),
+}
+
+impl Source {
+    pub(super) fn grid(&self) -> &Grid {
+        match self {
+            Self::Blocks(grid) | Self::Frame(grid) => grid,
+        }
+    }
+    pub(super) fn channels(&self) -> usize {
+        match self {
+            Self::Blocks(grid) => grid.blocks * BLOCK,
+            Self::Frame(_) => 3,
+        }
+    }
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Blocks(grid) => grid.len(),
+            Self::Frame(grid) => (grid.h + 2) * grid.row() * 3,
+        }
+    }
+    /// Where the runs of neighbouring values begin that an output reads, relative to its window's corner: a run is one
+    /// tap's 16 channels, or a frame's three taps of a row.
+    pub(super) fn runs(&self) -> Vec<usize> {
+        match self {
+            Self::Blocks(g) => {
+                (0..g.blocks * 9).map(|r| r / 9 * g.plane() + (r % 9 / 3 * g.row() + r % 3) * BLOCK).collect()
+            }
+            Self::Frame(g) => (0..3).map(|r| r * g.row() * 3).collect(),
+        }
+    }
+    /// Position of a weight within an output block's panel.
+    pub(super) fn step(&self, channel: usize, tap: usize) -> usize {
+        match self {
+            Self::Blocks(_) => (channel / BLOCK * 9 + tap) * BLOCK + channel % BLOCK,
+            Self::Frame(_) => tap * 3 + channel,
+        }
+    }
+}
+
+/// Lays weights out as `[output block][step][16]`; `index` finds the weight of (output, input, tap).
+pub(super) fn pack(
+    source: &Source,
+    outputs: usize,
+    weights: &[f32],
+    index: impl Fn(usize, usize, usize) -> usize,
+) -> Vec<f32> {
+    let steps = source.channels() * 9;
+    let mut panels = vec![0.0; outputs * steps];
+    for o in 0..outputs {
+        let panel = &mut panels[o / BLOCK * steps * BLOCK..];
+        for i in 0..source.channels() {
+            for tap in 0..9 {
+                panel[source.step(i, tap) * BLOCK + o % BLOCK] = weights[index(o, i, tap)];
+            }
+        }
+    }
+    panels
+}
+
+/// What is done to a sum before it is stored.
+#[derive(Clone, Copy)]
+pub(super) struct Finish<'a> {
+    /// Per output channel; empty for none.
+    pub(super) bias: &'a [f32],
+    pub(super) relu: bool,
+}
+
+/// Convolves a bordered image into `out`, blocks of channels without border.
+pub(super) fn convolve(
+    level: Level,
+    source: &Source,
+    x: &[f32],
+    panels: &[f32],
+    then: Finish<'_>,
+    out: &mut [f32],
+) {
+    let grid = source.grid();
+    let steps = source.channels() * 9;
+    let blocks = panels.len() / (steps * BLOCK);
+    assert!(x.len() >= source.len() && out.len() == blocks * BLOCK * grid.h * grid.w);
+    assert!(then.bias.is_empty() || then.bias.len() == blocks * BLOCK);
+    let runs = source.runs();
+    level.run(Convolution { source, x, panels, runs: &runs, blocks, then, out });
+}
+
+struct Convolution<'a> {
+    source: &'a Source,
+    x: &'a [f32],
+    panels: &'a [f32],
+    runs: &'a [usize],
+    blocks: usize,
+    then: Finish<'a>,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Convolution<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        // SAFETY: sizes are checked by `convolve`; a block is two vectors where a vector is half of one.
+        unsafe {
+            match (self.source, S::LANES) {
+                (Source::Blocks(_), 16) => self.rows::<S, 16, 1, 16, 16>(s),
+                (Source::Blocks(_), _) => self.rows::<S, 4, 2, 16, 16>(s),
+                (Source::Frame(_), 16) => self.rows::<S, 16, 1, 9, 3>(s),
+                (Source::Frame(_), _) => self.rows::<S, 4, 2, 9, 3>(s),
+            }
+        }
+    }
+}
+
+impl Convolution<'_> {
+    #[inline(always)]
+    unsafe fn rows<S: Simd, const P: usize, const V: usize, const L: usize, const STRIDE: usize>(
+        &mut self,
+        s: S,
+    ) {
+        let g = *self.source.grid();
+        let panel = self.runs.len() * L * BLOCK;
+        for block in 0..self.blocks {
+            for y in 0..g.h {
+                let mut x = 0;
+                while x < g.w {
+                    // SAFETY: pixels x .. x + the tile's size exist in row y.
+                    unsafe {
+                        let from = self.x.as_ptr().add((y * g.row() + x) * STRIDE);
+                        let weights = self.panels.as_ptr().add(block * panel);
+                        let out = self.out.as_mut_ptr().add(((block * g.h + y) * g.w + x) * BLOCK);
+                        let bias = self.then.bias.get(block * BLOCK..).filter(|b| !b.is_empty());
+                        if x + P <= g.w {
+                            self.tile::<S, P, V, L, STRIDE>(s, from, weights, bias, out);
+                            x += P;
+                        } else if P > 8 && x + 8 <= g.w {
+                            self.tile::<S, 8, V, L, STRIDE>(s, from, weights, bias, out);
+                            x += 8;
+                        } else {
+                            self.tile::<S, 1, V, L, STRIDE>(s, from, weights, bias, out);
+                            x += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const P: usize, const V: usize, const L: usize, const STRIDE: usize>(
+        &self,
+        s: S,
+        x: *const f32,
+        mut weights: *const f32,
+        bias: Option<&[f32]>,
+        out: *mut f32,
+    ) {
+        let mut acc = [[s.splat(0.0); V]; P];
+        // SAFETY: the tile's windows lie in the bordered image, its panel holds L steps per run.
+        unsafe {
+            for &run in self.runs {
+                let x = x.add(run);
+                for k in 0..L {
+                    let mut w = [s.splat(0.0); V];
+                    for (v, w) in w.iter_mut().enumerate() {
+                        *w = s.load(weights.add(k * BLOCK + v * S::LANES));
+                    }
+                    for (p, acc) in acc.iter_mut().enumerate() {
+                        let value = s.splat(*x.add(p * STRIDE + k));
+                        for (a, w) in acc.iter_mut().zip(w) {
+                            *a = s.fma(value, w, *a);
+                        }
+                    }
+                }
+                weights = weights.add(L * BLOCK);
+            }
+            let floor = s.splat(if self.then.relu { 0.0 } else { f32::NEG_INFINITY });
+            for v in 0..V {
+                let b = bias.map_or(s.splat(0.0), |b| s.load(b.as_ptr().add(v * S::LANES)));
+                for (p, acc) in acc.iter().enumerate() {
+                    let sum = s.add(acc[v], b);
+                    // `select_gt` rather than `max`: a NaN must come through.
+                    s.store(out.add(p * BLOCK + v * S::LANES), s.select_gt(floor, sum, floor, sum));
+                }
+            }
+        }
+    }
+}
+
+/// Rows whose products are summed in registers before they join the total: they fit the nearest cache, and sums of
+/// partial sums round less.
+const ROWS: usize = 4;
+
+/// Adds an image's weight gradient to `dw`, which lies as [`pack`]ed weights do; `grad` is the bordered gradient of the
+/// convolution's result.
+pub(super) fn weight_gradient(level: Level, source: &Source, x: &[f32], grad: &[f32], dw: &mut [f32]) {
+    let grid = source.grid();
+    let blocks = dw.len() / (source.channels() * 9 * BLOCK);
+    let gradient = Grid { blocks, ..*grid };
+    assert!(grid.border == 1 && x.len() >= source.len() && grad.len() >= gradient.len());
+    let runs = source.runs();
+    level.run(WeightGradient { source, gradient, x, grad, runs: &runs, dw });
+}
+
+struct WeightGradient<'a> {
+    source: &'a Source,
+    gradient: Grid,
+    x: &'a [f32],
+    grad: &'a [f32],
+    runs: &'a [usize],
+    dw: &'a mut [f32],
+}
+
+impl Kernel for WeightGradient<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        // SAFETY: sizes are checked by `weight_gradient`.
+        unsafe {
+            match (self.source, S::LANES) {
+                (Source::Blocks(_), 16) => self.bands::<S, 16, 1, 16, 16>(s),
+                (Source::Blocks(_), _) => self.bands::<S, 4, 2, 16, 16>(s),
+                (Source::Frame(_), 16) => self.bands::<S, 9, 1, 9, 3>(s),
+                (Source::Frame(_), _) => self.bands::<S, 3, 2, 9, 3>(s),
+            }
+        }
+    }
+}
+
+impl WeightGradient<'_> {
+    #[inline(always)]
+    unsafe fn bands<S: Simd, const K: usize, const V: usize, const L: usize, const STRIDE: usize>(
+        &mut self,
+        s: S,
+    ) {
+        let g = self.gradient;
+        for block in 0..g.blocks {
+            for first in (0..g.h).step_by(ROWS) {
+                for (r, run) in self.runs.iter().enumerate() {
+                    for k in (0..L).step_by(K) {
+                        let dw = (block * self.runs.len() + r) * L * BLOCK + k * BLOCK;
+                        // SAFETY: L is a multiple of K; rows first .. first + ROWS are cut at h.
+                        unsafe {
+                            let dw = self.dw.as_mut_ptr().add(dw);
+                            let x = self.x.as_ptr().add(run + k);
+                            self.tile::<S, K, V, STRIDE>(s, x, (block, first), dw);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const K: usize, const V: usize, const STRIDE: usize>(
+        &self,
+        s: S,
+        x: *const f32,
+        (block, first): (usize, usize),
+        dw: *mut f32,
+    ) {
+        let g = self.gradient;
+        let mut acc = [[s.splat(0.0); V]; K];
+        // SAFETY: the rows exist in both images, and K steps in `dw`.
+        unsafe {
+            for y in first..(first + ROWS).min(g.h) {
+                let x = x.add(y * g.row() * STRIDE);
+                let grad = self.grad.as_ptr().add(g.at(block, y));
+                for i in 0..g.w {
+                    let mut d = [s.splat(0.0); V];
+                    for (v, d) in d.iter_mut().enumerate() {
+                        *d = s.load(grad.add(i * BLOCK + v * S::LANES));
+                    }
+                    for (k, acc) in acc.iter_mut().enumerate() {
+                        let value = s.splat(*x.add(i * STRIDE + k));
+                        for (a, d) in acc.iter_mut().zip(d) {
+                            *a = s.fma(value, d, *a);
+                        }
+                    }
+                }
+            }
+            for (k, acc) in acc.iter().enumerate() {
+                for (v, a) in acc.iter().enumerate() {
+                    let to = dw.add(k * BLOCK + v * S::LANES);
+                    s.store(to, s.add(s.load(to), *a));
+                }
+            }
+        }
+    }
+}
