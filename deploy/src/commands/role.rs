@@ -1,7 +1,8 @@
 //! `vpt learner | actor | envserver`: binds the ports, then hands over to the role's crate.
 
+use std::io::Read;
+
 use anyhow::Context;
-use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 use vpt_actor::ActorSetup;
 use vpt_learner::LearnerSetup;
@@ -54,11 +55,12 @@ fn stop_token(exit_with_parent: bool) -> anyhow::Result<CancellationToken> {
     let token = shutdown::token_on_signals()?;
     if exit_with_parent {
         let parent_gone = token.clone();
-        tokio::spawn(async move {
+        // A thread of its own: a pending read must not keep the async runtime from ending.
+        std::thread::Builder::new().name("vpt-parent".into()).spawn(move || {
             let mut byte = [0u8; 1];
-            while matches!(tokio::io::stdin().read(&mut byte).await, Ok(n) if n > 0) {}
+            while matches!(std::io::stdin().read(&mut byte), Ok(n) if n > 0) {}
             parent_gone.cancel();
-        });
+        })?;
     }
     Ok(token)
 }

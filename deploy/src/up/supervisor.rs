@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +63,8 @@ impl Supervisor {
         })
     }
 
-    /// Starts process `name` with `arguments`; from now on it is restarted whenever it ends with a failure.
+    /// Starts process `name` with `arguments`; from now on it is restarted whenever it ends. Only a
+    /// learner may end by itself, when it has trained to its end.
     ///
     /// # Errors
     /// The process cannot be started or its log cannot be opened.
@@ -78,12 +79,13 @@ impl Supervisor {
             restarts: self.restarts.clone(),
             max_per_minute: self.limits.max_restarts_per_minute,
             drain: Duration::from_secs(self.limits.drain_seconds),
+            ends_by_itself: name == "learner",
         };
-        let child = keeper.spawn()?;
+        let running = keeper.spawn()?;
         let (sender, ended) = watch::channel(None);
         let stop = keeper.stop.clone();
         let task = tokio::spawn(async move {
-            let outcome = keeper.keep(child).await;
+            let outcome = keeper.keep(running).await;
             // The receiver lives in the supervisor; a send after its end tells no one.
             let _ = sender.send(Some(outcome));
         });
@@ -136,6 +138,13 @@ impl Supervisor {
     }
 }
 
+/// A child and the launcher's end of its standard input. Waiting for a child closes the input that it still owns,
+/// so the pipe is kept apart: it must stay open for as long as the launcher lives.
+struct Running {
+    child: Child,
+    _pipe: Option<ChildStdin>,
+}
+
 /// Keeps one process alive.
 struct Keeper {
     name: String,
@@ -147,16 +156,17 @@ struct Keeper {
     restarts: Arc<Mutex<BTreeMap<String, u64>>>,
     max_per_minute: usize,
     drain: Duration,
+    ends_by_itself: bool,
 }
 
 impl Keeper {
-    fn spawn(&self) -> anyhow::Result<Child> {
+    fn spawn(&self) -> anyhow::Result<Running> {
         let log = File::options()
             .create(true)
             .append(true)
             .open(&self.log)
             .with_context(|| format!("cannot open {}", self.log.display()))?;
-        let child = Command::new(&self.binary)
+        let mut child = Command::new(&self.binary)
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().context("cannot share the log")?)
@@ -169,21 +179,22 @@ impl Keeper {
             // Only a convenience for people who want to find the process.
             let _ = std::fs::write(&self.pid_file, pid.to_string());
         }
-        Ok(child)
+        let pipe = child.stdin.take();
+        Ok(Running { child, _pipe: pipe })
     }
 
-    async fn keep(&self, mut child: Child) -> Ended {
+    async fn keep(&self, mut running: Running) -> Ended {
         let mut recent: VecDeque<Instant> = VecDeque::new();
         loop {
             let status = tokio::select! {
-                status = child.wait() => status,
+                status = running.child.wait() => status,
                 () = self.stop.cancelled() => {
-                    self.drain(&mut child).await;
+                    self.drain(&mut running.child).await;
                     return Ended::Done;
                 }
             };
             match status {
-                Ok(status) if status.success() => return Ended::Done,
+                Ok(status) if status.success() && self.ends_by_itself => return Ended::Done,
                 Ok(status) if status.code() == Some(i32::from(crate::commands::USAGE)) => {
                     return Ended::Failed(self.failure("refused its configuration"));
                 }
@@ -198,8 +209,8 @@ impl Keeper {
                 return Ended::Failed(self.failure(&format!("failed {} times within a minute", recent.len())));
             }
             tokio::time::sleep(RESTART_PAUSE).await;
-            child = match self.spawn() {
-                Ok(child) => child,
+            running = match self.spawn() {
+                Ok(running) => running,
                 Err(error) => return Ended::Failed(format!("{error:#}")),
             };
         }

@@ -44,7 +44,8 @@ pub(crate) async fn ppg(run: &mut Run) -> anyhow::Result<()> {
 
 /// The control: cloning goes on from the clone for as long as PPG took.
 pub(crate) async fn bc_continued(run: &mut Run) -> anyhow::Result<()> {
-    let seconds = run.journal.seconds(Stage::Ppg) - run.journal.seconds(Stage::BcContinued);
+    // The learner keeps its own account of training time across restarts.
+    let seconds = run.journal.seconds(Stage::Ppg);
     let sets = [
         ("learner.stage", "bc".to_owned()),
         ("learner.out", path(run, "bc_continued")),
