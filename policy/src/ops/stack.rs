@@ -8,6 +8,7 @@ mod backward;
 mod grid;
 mod kernels;
 mod norm_gradient;
+mod winograd;
 
 use std::ops::Range;
 use std::sync::OnceLock;

@@ -9,7 +9,7 @@ use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
 use super::grid::{BLOCK, Grid, accumulate, add_into, affine_into, copy_into, unpool};
-use super::kernels::{Finish, Source, convolve, pack, weight_gradient};
+use super::kernels::{Finish, Source, convolve, pack, packed_len, unpack, weight_gradient};
 use super::norm_gradient::{NormGradient, Target};
 use super::{Images, KEPT, RESIDUALS, Saved, StackOp, block_image, frame_into, from_planes};
 use crate::ops::norm::Moments;
@@ -119,11 +119,12 @@ impl Pass<'_> {
     unsafe fn part(&self, images: Range<usize>, dx: SharedMut<f32>) -> Sums {
         let (after, co) = (self.op.after(), self.op.shape.channels);
         let parts = &self.op.parts;
+        let residual = || (vec![0.0; 2 * co], vec![0.0; packed_len(&self.small, co)]);
         let mut sums = Sums {
-            first: vec![0.0; parts.first.len()],
+            first: vec![0.0; packed_len(&self.large, co)],
             first_extra: vec![0.0; parts.first_extra.len()],
             norm: vec![0.0; parts.norm.len()],
-            residual: parts.residual.iter().map(|_| (vec![0.0; 2 * co], vec![0.0; co * co * 9])).collect(),
+            residual: parts.residual.iter().map(|_| residual()).collect(),
         };
         let back = if self.first.is_empty() { 0 } else { block_len(&self.large) };
         let mut scratch = Scratch {
@@ -274,17 +275,4 @@ impl Pass<'_> {
 fn block_len(source: &Source) -> usize {
     let grid = source.grid();
     source.channels() * grid.h * grid.w
-}
-
-/// From the kernels' order to `[Co, Ci, 3, 3]`.
-fn unpack(source: &Source, outputs: usize, panels: &[f32], to: &mut [f32]) {
-    let steps = source.channels() * 9;
-    for o in 0..outputs {
-        for i in 0..source.channels() {
-            for tap in 0..9 {
-                to[o * steps + i * 9 + tap] =
-                    panels[(o / BLOCK * steps + source.step(i, tap)) * BLOCK + o % BLOCK];
-            }
-        }
-    }
 }

@@ -1,9 +1,11 @@
-//! The two loops a stack spends its time in: the convolution and its weight gradient, 16 output channels at a time.
+//! The two loops a stack spends its time in: the convolution and its weight gradient, 16 output channels at a time;
+//! here the direct way, for frames and images of odd sizes.
 //!
 //! Each multiplies a vector of channels by single values of the other operand, which the processor broadcasts as it
 //! loads them; accumulators stay in registers over a tile of pixels or of input channels.
 
 use super::grid::{BLOCK, Grid};
+use super::winograd::{self, POINTS};
 use crate::ops::simd::{Kernel, Level, Simd};
 
 /// The bordered image a convolution reads.
@@ -43,6 +45,10 @@ impl Source {
             Self::Frame(g) => (0..3).map(|r| r * g.row() * 3).collect(),
         }
     }
+    /// Whether the image falls into whole 2x2 tiles, which take fewer multiplications.
+    pub(super) fn in_tiles(&self) -> bool {
+        matches!(self, Self::Blocks(g) if g.h % 2 == 0 && g.w % 2 == 0)
+    }
     /// Position of a weight within an output block's panel.
     pub(super) fn step(&self, channel: usize, tap: usize) -> usize {
         match self {
@@ -52,24 +58,57 @@ impl Source {
     }
 }
 
-/// Lays weights out as `[output block][step][16]`; `index` finds the weight of (output, input, tap).
+/// Length of the packed weights of `outputs` channels.
+pub(super) fn packed_len(source: &Source, outputs: usize) -> usize {
+    outputs * source.channels() * if source.in_tiles() { POINTS } else { 9 }
+}
+
+/// Lays weights out as `[output block][step][16]`, or transformed for tiles; `index` finds the weight of (output,
+/// input, tap).
 pub(super) fn pack(
     source: &Source,
     outputs: usize,
     weights: &[f32],
     index: impl Fn(usize, usize, usize) -> usize,
 ) -> Vec<f32> {
-    let steps = source.channels() * 9;
-    let mut panels = vec![0.0; outputs * steps];
-    for o in 0..outputs {
-        let panel = &mut panels[o / BLOCK * steps * BLOCK..];
-        for i in 0..source.channels() {
-            for tap in 0..9 {
-                panel[source.step(i, tap) * BLOCK + o % BLOCK] = weights[index(o, i, tap)];
+    let inputs = source.channels();
+    let mut panels = vec![0.0; packed_len(source, outputs)];
+    for block in 0..outputs / BLOCK {
+        for i in 0..inputs {
+            let taps: [[f32; BLOCK]; 9] = std::array::from_fn(|tap| {
+                std::array::from_fn(|lane| weights[index(block * BLOCK + lane, i, tap)])
+            });
+            if source.in_tiles() {
+                for (point, values) in winograd::weights_to_points(&taps).iter().enumerate() {
+                    panels[((block * POINTS + point) * inputs + i) * BLOCK..][..BLOCK]
+                        .copy_from_slice(values);
+                }
+            } else {
+                for (tap, values) in taps.iter().enumerate() {
+                    panels[(block * inputs * 9 + source.step(i, tap)) * BLOCK..][..BLOCK]
+                        .copy_from_slice(values);
+                }
             }
         }
     }
     panels
+}
+
+/// From the order of [`pack`] to `[Co, Ci, 3, 3]`: a gradient's way back.
+pub(super) fn unpack(source: &Source, outputs: usize, panels: &[f32], to: &mut [f32]) {
+    let inputs = source.channels();
+    for (at, taps) in to.chunks_exact_mut(9).enumerate() {
+        let (o, i) = (at / inputs, at % inputs);
+        let (block, lane) = (o / BLOCK, o % BLOCK);
+        if source.in_tiles() {
+            let points = std::array::from_fn(|t| panels[((block * POINTS + t) * inputs + i) * BLOCK + lane]);
+            taps.copy_from_slice(&winograd::points_to_weight(points));
+        } else {
+            let step = |tap| block * inputs * 9 + source.step(i, tap);
+            taps.iter_mut().enumerate().for_each(|(tap, t)| *t = panels[step(tap) * BLOCK + lane]);
+        }
+    }
+    debug_assert_eq!(to.len(), outputs * inputs * 9);
 }
 
 /// What is done to a sum before it is stored.
@@ -90,6 +129,9 @@ pub(super) fn convolve(
     out: &mut [f32],
 ) {
     let grid = source.grid();
+    if source.in_tiles() {
+        return winograd::convolve(level, grid, x, panels, then, out);
+    }
     let steps = source.channels() * 9;
     let blocks = panels.len() / (steps * BLOCK);
     assert!(x.len() >= source.len() && out.len() == blocks * BLOCK * grid.h * grid.w);
@@ -207,6 +249,9 @@ const ROWS: usize = 4;
 /// convolution's result.
 pub(super) fn weight_gradient(level: Level, source: &Source, x: &[f32], grad: &[f32], dw: &mut [f32]) {
     let grid = source.grid();
+    if source.in_tiles() {
+        return winograd::weight_gradient(level, grid, x, grad, dw);
+    }
     let blocks = dw.len() / (source.channels() * 9 * BLOCK);
     let gradient = Grid { blocks, ..*grid };
     assert!(grid.border == 1 && x.len() >= source.len() && grad.len() >= gradient.len());
