@@ -176,16 +176,17 @@ pub fn install(specs: &[&[MetricSpec]]) -> Result<MetricsHandle, MetricsError> {
     static PARTS: OnceLock<Parts> = OnceLock::new();
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     let parts = PARTS.get_or_init(Parts::default);
+    // Names first: another thread may use its metrics the moment the recorder is in place.
+    parts.declare(&[build_info::BUILD_INFO, UNDECLARED])?;
+    for spec in specs {
+        parts.declare(spec)?;
+    }
     if !INSTALLED.get_or_init(|| metrics::set_global_recorder(parts).is_ok()) {
         return Err(MetricsError::Foreign);
     }
-    parts.declare(&[build_info::BUILD_INFO, UNDECLARED])?;
     build_info::export();
     UNDECLARED.touch();
-    for spec in specs {
-        parts.declare(spec)?;
-        spec.iter().for_each(MetricSpec::touch);
-    }
+    specs.iter().copied().flatten().for_each(MetricSpec::touch);
     Ok(MetricsHandle { parts })
 }
 
