@@ -22,6 +22,7 @@ mod simd;
 mod softmax;
 mod stack;
 mod storage;
+mod tasks;
 
 #[cfg(test)]
 mod reference;

@@ -3,12 +3,19 @@
 //! Not a call to a general matrix product: a row's result must not depend on how many rows there are (an actor's batch
 //! changes, its log-probabilities must not), and skinny products are where general ones are weakest.
 
+mod product;
+
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::kernel::{Dot, Outer};
+use self::product::{Product, WIDTH};
+use super::kernel::Outer;
 use super::simd::{Kernel, Level, Simd};
 use super::storage::{SharedMut, View, slice, tensor, written};
+use super::tasks::each;
+
+/// Rows a task takes.
+const ROWS: usize = 256;
 
 /// Maps `[N,K]` with weights `[O,K]` and bias `[O]` to `[N,O]`, then ReLU if asked.
 pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, relu: bool) -> Result<Tensor> {
@@ -48,38 +55,24 @@ impl LinearOp {
         (n, k, o): (usize, usize, usize),
         bias: Option<&[f32]>,
     ) -> Vec<f32> {
-        let rows = (16_384 / k.max(1)).clamp(8, 64).next_multiple_of(8);
-        let cols = (32_768 / k.max(1)).clamp(12, 192).next_multiple_of(3);
-        let (down, across) = (n.div_ceil(rows), o.div_ceil(cols));
+        let (down, across) = (n.div_ceil(ROWS), o.div_ceil(WIDTH));
         // SAFETY: the blocks cover the result, and each is written by one task.
         unsafe {
             written(n * o, |out| {
-                (0..down * across).into_par_iter().for_each(|task| {
-                    let (i, j) = (task / across * rows, task % across * cols);
-                    let (height, width) = (rows.min(n - i), cols.min(o - j));
-                    self.level.run(Dot {
-                        a: x.as_ptr().add(i * k),
-                        a_row: k,
-                        a_segment: 0,
-                        rows: height,
-                        b: w.as_ptr().add(j * k),
-                        b_row: k,
-                        b_segment: 0,
-                        cols: width,
-                        len: k,
-                        segments: 1,
+                each(down * across, n * k * o, |task| {
+                    let (i, j) = (task / across * ROWS, task % across * WIDTH);
+                    let cols = WIDTH.min(o - j);
+                    self.level.run(Product {
+                        x: &x[i * k..],
+                        rows: ROWS.min(n - i),
+                        w: &w[j * k..],
+                        cols,
+                        k,
+                        bias: bias.map(|b| &b[j..][..cols]),
+                        relu: self.relu,
                         out: out.at(i * o + j),
                         out_row: o,
-                        out_col: 1,
-                        accumulate: false,
                     });
-                    if bias.is_some() || self.relu {
-                        let bias = bias.map(|b| &b[j..][..width]);
-                        for row in i..i + height {
-                            let values = std::slice::from_raw_parts_mut(out.at(row * o + j), width);
-                            self.level.run(Finish { values, bias, relu: self.relu });
-                        }
-                    }
                 });
             })
         }
@@ -133,7 +126,7 @@ impl LinearOp {
         // SAFETY: the bands cover the result, and each is written by one task.
         unsafe {
             written(rows * cols, |out: SharedMut<f32>| {
-                (0..rows.div_ceil(band)).into_par_iter().for_each(|task| {
+                each(rows.div_ceil(band), rows * steps * cols, |task| {
                     let first = task * band;
                     let (start, a_row, a_col) = a(first);
                     for step in (0..steps).step_by(block) {
@@ -161,7 +154,7 @@ impl LinearOp {
         // SAFETY: chunks cover all values.
         let out = unsafe {
             written(gs.len(), |out| {
-                (0..gs.len().div_ceil(4096)).into_par_iter().for_each(|task| {
+                each(gs.len().div_ceil(4096), gs.len(), |task| {
                     let at = task * 4096..(task * 4096 + 4096).min(gs.len());
                     let to = out.at(at.start);
                     self.level.run(Mask { result: &rs[at.clone()], grad: &gs[at], to });
@@ -169,34 +162,6 @@ impl LinearOp {
             })
         };
         tensor(out, grad.shape())
-    }
-}
-
-/// Adds the bias and applies the ReLU.
-struct Finish<'a> {
-    values: &'a mut [f32],
-    bias: Option<&'a [f32]>,
-    relu: bool,
-}
-impl Kernel for Finish<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let floor = s.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
-        let mut i = 0;
-        while i < self.values.len() {
-            let n = (self.values.len() - i).min(S::LANES);
-            // SAFETY: n values are left; the bias is as long.
-            unsafe {
-                let p = self.values.as_mut_ptr().add(i);
-                let mut v = s.load_first(p, n, 0.0);
-                if let Some(bias) = self.bias {
-                    v = s.add(v, s.load_first(bias.as_ptr().add(i), n, 0.0));
-                }
-                s.store_first(p, s.select_gt(floor, v, floor, v), n);
-            }
-            i += n;
-        }
     }
 }
 

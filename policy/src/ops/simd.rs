@@ -47,6 +47,19 @@ pub(crate) trait Simd: Copy {
     /// `p` must be readable for `8 * LANES` values.
     unsafe fn sum_rows(self, p: *const f32) -> [f32; 8];
 
+    /// Turns `LANES` rows of `LANES` values, `pitch` apart, into columns, `to_pitch` apart.
+    /// # Safety
+    /// `from` must be readable and `to` writable at those places.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, pitch: usize, to: *mut f32, to_pitch: usize) {
+        for r in 0..Self::LANES {
+            for c in 0..Self::LANES {
+                // SAFETY: the caller's promise.
+                unsafe { *to.add(c * to_pitch + r) = *from.add(r * pitch + c) };
+            }
+        }
+    }
+
     /// `e^x` with a relative error of at most 2e-7; exactly 0 below -87, saturating above 88.
     #[inline(always)]
     fn exp(self, x: Self::V) -> Self::V {

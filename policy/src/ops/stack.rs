@@ -14,13 +14,13 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
 use self::grid::{BLOCK, Grid, accumulate, add_into, affine_into, pool};
 use self::kernels::{Finish, Source, convolve, pack};
 use super::norm::{Moments, moments};
 use super::simd::Level;
 use super::storage::{SharedMut, slice, written};
+use super::tasks::each;
 
 /// Residual blocks.
 const RESIDUALS: usize = 2;
@@ -200,10 +200,12 @@ impl StackOp {
         let out = unsafe {
             written(n * len, |out| {
                 let run = |kept: Option<(SharedMut<f32>, SharedMut<u8>)>| {
-                    (0..n).into_par_iter().with_min_len(MIN_IMAGES).for_each_init(
-                        || job.scratch(),
-                        |scratch, i| {
-                            let mut own = std::mem::take(&mut scratch.kept);
+                    // A task's scratch is made once, so few tasks; but enough of them to keep all threads busy.
+                    let images_each = n.div_ceil(64).max(MIN_IMAGES);
+                    each(n.div_ceil(images_each), usize::MAX, |task| {
+                        let mut scratch = job.scratch();
+                        let mut own = std::mem::take(&mut scratch.kept);
+                        for i in task * images_each..((task + 1) * images_each).min(n) {
                             let (images_kept, argmax) = match kept {
                                 Some((k, a)) => (
                                     std::slice::from_raw_parts_mut(k.at(i * KEPT * len), KEPT * len),
@@ -212,13 +214,12 @@ impl StackOp {
                                 None => (&mut own[..], None),
                             };
                             let out = std::slice::from_raw_parts_mut(out.at(i * len), len);
-                            let m = job.image(images, i, scratch, images_kept, argmax, out);
+                            let m = job.image(images, i, &mut scratch, images_kept, argmax, out);
                             if self.save {
                                 *all_moments.at(i) = m;
                             }
-                            scratch.kept = own;
-                        },
-                    );
+                        }
+                    });
                 };
                 if self.save {
                     saved.kept = written(n * KEPT * len, |k| {

@@ -110,6 +110,36 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, pitch: usize, to: *mut f32, to_pitch: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let r: [__m512; 16] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * pitch)));
+            // Pairs of rows, then fours: r[4 i + c] holds column 4 l + c of rows 4 i .. 4 i + 4 in its quarter l.
+            let pair = |i: usize| {
+                let (a, b) = (r[2 * i], r[2 * i + 1]);
+                (_mm512_castps_pd(_mm512_unpacklo_ps(a, b)), _mm512_castps_pd(_mm512_unpackhi_ps(a, b)))
+            };
+            let mut four = [_mm512_setzero_ps(); 16];
+            for i in 0..4 {
+                let ((low, high), (low2, high2)) = (pair(2 * i), pair(2 * i + 1));
+                four[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, low2));
+                four[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, low2));
+                four[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high, high2));
+                four[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high, high2));
+            }
+            for c in 0..4 {
+                let (a, b, d, e) = (four[c], four[4 + c], four[8 + c], four[12 + c]);
+                let even = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(d, e));
+                let odd = (_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(d, e));
+                let column = |k: usize, v| _mm512_storeu_ps(to.add((4 * k + c) * to_pitch), v);
+                column(0, _mm512_shuffle_f32x4::<0x88>(even.0, even.1));
+                column(1, _mm512_shuffle_f32x4::<0x88>(odd.0, odd.1));
+                column(2, _mm512_shuffle_f32x4::<0xdd>(even.0, even.1));
+                column(3, _mm512_shuffle_f32x4::<0xdd>(odd.0, odd.1));
+            }
+        }
+    }
+    #[inline(always)]
     fn max_lane(self, v: __m512) -> f32 {
         // SAFETY: see above.
         unsafe { _mm512_reduce_max_ps(v) }

@@ -1,6 +1,8 @@
 //! The layout of an image inside a stack: blocks of 16 channels, each block's pixels row by row, a pixel's 16 channels
 //! together; with or without a border of zeros.
 
+use std::ops::Range;
+
 use crate::ops::norm::Moments;
 use crate::ops::simd::{Kernel, Level, Simd};
 
@@ -194,32 +196,66 @@ impl Kernel for Pool<'_> {
     fn run<S: Simd>(mut self, s: S) {
         let g = self.grid;
         let (oh, ow) = (g.h.div_ceil(2), g.w.div_ceil(2));
-        let mut codes = [0.0f32; BLOCK];
-        for out in 0..g.blocks * oh * ow {
-            let (block, oy, ox) = (out / (oh * ow), out / ow % oh, out % ow);
-            for lane in (0..BLOCK).step_by(S::LANES) {
-                let mut best = s.splat(f32::NEG_INFINITY);
-                let mut code = s.splat(0.0);
-                for r in usize::from(oy == 0)..3.min(g.h + 1 - 2 * oy) {
-                    let line = g.at(block, 2 * oy + r - 1) + lane;
-                    for k in usize::from(ox == 0)..3.min(g.w + 1 - 2 * ox) {
-                        // SAFETY: row 2 oy + r - 1 < h and column 2 ox + k - 1 < w.
-                        let v = unsafe { s.load(self.from.as_ptr().add(line + (2 * ox + k - 1) * BLOCK)) };
-                        code = s.select_gt(v, best, s.splat((3 * r + k) as f32), code);
-                        // Not `max`: a NaN must come through.
-                        best = s.select_gt(best, v, best, v);
+        for (block, oy) in (0..g.blocks).flat_map(|b| (0..oh).map(move |y| (b, y))) {
+            let rows = usize::from(oy == 0)..3.min(g.h + 1 - 2 * oy);
+            for ox in 0..ow {
+                let inside = rows.len() == 3 && ox > 0 && 2 * ox + 1 < g.w;
+                // SAFETY: the rows exist, and with `inside` all three columns.
+                unsafe {
+                    if inside {
+                        self.pixel(s, (block, oy, ox), 0..3, 0..3);
+                    } else {
+                        let columns = usize::from(ox == 0)..3.min(g.w + 1 - 2 * ox);
+                        self.pixel(s, (block, oy, ox), rows.clone(), columns);
                     }
                 }
-                // SAFETY: `to` has a pixel per output, `codes` room for one.
-                unsafe {
-                    s.store(self.to.as_mut_ptr().add(out * BLOCK + lane), best);
-                    s.store(codes.as_mut_ptr().add(lane), code);
+            }
+        }
+    }
+}
+
+impl Pool<'_> {
+    /// # Safety
+    /// Rows and columns of the window must lie in the image.
+    #[inline(always)]
+    unsafe fn pixel<S: Simd>(
+        &mut self,
+        s: S,
+        (block, oy, ox): (usize, usize, usize),
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) {
+        let g = self.grid;
+        let out = ((block * g.h.div_ceil(2) + oy) * g.w.div_ceil(2) + ox) * BLOCK;
+        // The window's corner; it may lie outside, where nothing is read.
+        let corner = (block * g.plane() + 2 * oy * g.row() * BLOCK + 2 * ox * BLOCK)
+            .wrapping_sub((g.row() + 1) * BLOCK);
+        let corner = self.from.as_ptr().wrapping_add(corner);
+        let mut codes = [0.0f32; BLOCK];
+        for lane in (0..BLOCK).step_by(S::LANES) {
+            let mut best = s.splat(f32::NEG_INFINITY);
+            let mut code = s.splat(0.0);
+            for r in rows.clone() {
+                for k in columns.clone() {
+                    // SAFETY: the caller's promise.
+                    let v = unsafe { s.load(corner.wrapping_add((r * g.row() + k) * BLOCK + lane)) };
+                    if self.argmax.is_some() {
+                        code = s.select_gt(v, best, s.splat((3 * r + k) as f32), code);
+                    }
+                    // Not `max`: a NaN must come through.
+                    best = s.select_gt(best, v, best, v);
                 }
             }
-            if let Some(argmax) = &mut self.argmax {
-                for (a, c) in argmax[out * BLOCK..][..BLOCK].iter_mut().zip(&codes) {
-                    *a = *c as i32 as u8;
-                }
+            // SAFETY: `to` has a pixel per output, `codes` room for one.
+            unsafe {
+                s.store(self.to.as_mut_ptr().add(out + lane), best);
+                s.store(codes.as_mut_ptr().add(lane), code);
+            }
+        }
+        if let Some(argmax) = &mut self.argmax {
+            for (a, c) in argmax[out..][..BLOCK].iter_mut().zip(codes) {
+                // SAFETY: a code is one of 0..9; a checked conversion would not become vector instructions.
+                *a = unsafe { c.to_int_unchecked::<i32>() } as u8;
             }
         }
     }
