@@ -2,7 +2,13 @@
 //!
 //! # Layout
 //! - [`process`]: the real `vpt` binary: run it, read it, kill it
+//! - [`tiny`]: a run so small that all of it fits into a test
+//! - [`learner`]: a learner's status over gRPC
+//! - [`http`]: the ops port, as Prometheus and probes see it
 //! - [`wait`]: waiting for a condition with a deadline and a name
 
+pub mod http;
+pub mod learner;
 pub mod process;
+pub mod tiny;
 pub mod wait;
