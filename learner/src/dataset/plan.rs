@@ -25,6 +25,10 @@ pub(crate) struct SequencePlan {
     order: Vec<(usize, usize)>,
     /// Per lane what is left of its episode.
     lanes: Vec<Piece>,
+    /// Per lane whether it has begun its first episode. Lane k enters that one k/lanes of the way in: episodes of
+    /// equal length would otherwise keep all lanes in step for ever, and every batch would show one phase of the
+    /// task only.
+    started: Vec<bool>,
 }
 
 impl SequencePlan {
@@ -36,8 +40,9 @@ impl SequencePlan {
         seed: u64,
     ) -> Self {
         debug_assert!(episodes.iter().any(|&(_, steps)| steps > 0), "a plan needs steps");
+        let started = vec![false; lanes];
         let lanes = vec![Piece { episode: 0, start: 0, len: 0 }; lanes];
-        Self { episodes, sequence_length, seed, pass: 0, order: Vec::new(), lanes }
+        Self { episodes, sequence_length, seed, pass: 0, order: Vec::new(), lanes, started }
     }
 
     /// Moves on as if `batches` had been taken.
@@ -58,7 +63,9 @@ impl SequencePlan {
         while missing > 0 {
             if self.lanes[lane].len == 0 {
                 let (episode, steps) = self.next_episode();
-                self.lanes[lane] = Piece { episode, start: 0, len: steps };
+                let start = if self.started[lane] { 0 } else { steps * lane / self.lanes.len() };
+                self.started[lane] = true;
+                self.lanes[lane] = Piece { episode, start, len: steps - start };
                 continue;
             }
             let rest = &mut self.lanes[lane];
@@ -87,7 +94,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Each lane is whole episodes one after another, every sequence is full, and each pass plays every episode once.
+        /// Each lane enters its first episode its own share in, then plays whole ones; every sequence is full, and each
+        /// pass plays every episode once.
         #[test]
         fn lanes_play_whole_episodes_and_passes_play_all(
             steps in prop::collection::vec(1usize..40, 1..12), lanes in 1usize..5, length in 1usize..20
@@ -102,7 +110,10 @@ mod tests {
                 }
             }
             let mut starts = vec![0i64; steps.len()];
-            for stream in &streams {
+            for (lane, stream) in streams.iter().enumerate() {
+                let first = stream[0];
+                prop_assert_eq!(first.start, steps[first.episode] * lane / lanes);
+                starts[first.episode] += 1;
                 for pair in stream.windows(2) {
                     let end = pair[0].start + pair[0].len;
                     if end < steps[pair[0].episode] {
@@ -111,7 +122,7 @@ mod tests {
                         prop_assert_eq!(pair[1].start, 0);
                     }
                 }
-                for piece in stream.iter().filter(|p| p.start == 0) {
+                for piece in stream.iter().skip(1).filter(|p| p.start == 0) {
                     starts[piece.episode] += 1;
                 }
             }
