@@ -5,8 +5,8 @@
 //! it is in. Instruction sets (AVX-512, AVX2, none) are chosen at run time.
 //!
 //! Attention: use [`attention`] whole, or [`masked_softmax`] between two matrix products of your own.
-//! For the trunk prefer [`conv3x3_relu_pool`] and [`norm_conv3x3_relu`] to `norm`, `conv3x3`, `max_pool_3x3_s2` in a
-//! row: they keep what lies between inside the cache and save neither time nor memory on storing it.
+//! For the trunk prefer [`impala_stack`], where channels come in multiples of 16, else [`conv3x3_relu_pool`] and
+//! [`norm_conv3x3_relu`], to `norm`, `conv3x3`, `max_pool_3x3_s2` in a row: they keep what lies between inside the cache.
 
 mod adam;
 mod attention;

@@ -19,7 +19,7 @@ use self::grid::{BLOCK, Grid, accumulate, add_into, affine_into, pool};
 use self::kernels::{Finish, Source, convolve, pack};
 use super::norm::{Moments, moments};
 use super::simd::Level;
-use super::storage::{SharedMut, slice, written};
+use super::storage::{Reused, SharedMut, slice, written};
 use super::tasks::each;
 
 /// Residual blocks.
@@ -63,9 +63,9 @@ pub(crate) fn stack_at(
     let parts = Parts::new(&shape);
     let frames = shape.channels_in == 3;
     let (h, w) = (shape.height, shape.width);
-    let fits = match x.dims() {
-        &[_, a, b, 3] => frames && (a, b) == (h, w),
-        &[_, blocks, a, b, BLOCK] => !frames && (blocks * BLOCK, a, b) == (shape.channels_in, h, w),
+    let fits = match *x.dims() {
+        [_, a, b, 3] => frames && (a, b) == (h, w),
+        [_, blocks, a, b, BLOCK] => !frames && (blocks * BLOCK, a, b) == (shape.channels_in, h, w),
         _ => false,
     };
     let blocks = |channels: usize| channels > 0 && channels.is_multiple_of(BLOCK);
@@ -118,7 +118,7 @@ impl Parts {
 /// What the backward needs, of every image.
 struct Saved {
     /// `KEPT` images each.
-    kept: Vec<f32>,
+    kept: Option<Reused>,
     argmax: Vec<u8>,
     moments: Vec<[Moments; NORMS]>,
 }
@@ -191,7 +191,7 @@ impl StackOp {
             residual: self.parts.residual.iter().map(|(_, w)| ordered(&small, w)).collect(),
             levels: std::array::from_fn(|i| i as f32 / 255.0),
         };
-        let mut saved = Saved { kept: Vec::new(), argmax: Vec::new(), moments: Vec::new() };
+        let mut saved = Saved { kept: None, argmax: Vec::new(), moments: Vec::new() };
         if self.save {
             saved.moments = vec![[Moments::default(); NORMS]; n];
         }
@@ -214,7 +214,7 @@ impl StackOp {
                                 None => (&mut own[..], None),
                             };
                             let out = std::slice::from_raw_parts_mut(out.at(i * len), len);
-                            let m = job.image(images, i, &mut scratch, images_kept, argmax, out);
+                            let m = job.image((images, i), &mut scratch, images_kept, argmax, out);
                             if self.save {
                                 *all_moments.at(i) = m;
                             }
@@ -222,9 +222,11 @@ impl StackOp {
                     });
                 };
                 if self.save {
-                    saved.kept = written(n * KEPT * len, |k| {
-                        saved.argmax = written(n * len, |a| run(Some((k, a))));
+                    let mut argmax = Vec::new();
+                    let kept = Reused::written(n * KEPT * len, |k| {
+                        argmax = written(n * len, |a| run(Some((k, a))));
                     });
+                    (saved.kept, saved.argmax) = (Some(kept), argmax);
                 } else {
                     run(None);
                 }
@@ -253,8 +255,7 @@ impl Forward<'_> {
     /// One image through the whole stack.
     fn image(
         &self,
-        images: Images<'_>,
-        i: usize,
+        (images, i): (Images<'_>, usize),
         scratch: &mut Scratch,
         kept: &mut [f32],
         argmax: Option<&mut [u8]>,

@@ -1,6 +1,7 @@
 //! Borrowing tensors as plain slices, and making output buffers without filling them first.
 
 use std::ops::Deref;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, StorageRef, Tensor, WithDType};
 
@@ -84,4 +85,70 @@ pub(crate) unsafe fn written<T: Copy>(len: usize, fill: impl FnOnce(SharedMut<T>
     // SAFETY: capacity is `len` and the caller's `fill` has written all of it.
     unsafe { values.set_len(len) };
     values
+}
+
+/// Buffers that wait for their next use.
+static WAITING: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+/// The most of them: what two passes through three stacks keep.
+const WAITING_MOST: usize = 6;
+
+/// A large buffer that outlives an operation and whose memory the next one of about its size takes over: memory fresh
+/// from the system is cleared page by page, which costs more than filling it.
+pub(crate) struct Reused(Vec<f32>);
+
+impl Reused {
+    /// A buffer of `len` values written by `fill`.
+    ///
+    /// # Safety
+    /// `fill` must write every one of the `len` values.
+    pub(crate) unsafe fn written(len: usize, fill: impl FnOnce(SharedMut<f32>)) -> Self {
+        let mut values = {
+            let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+            let fits = |v: &Vec<f32>| (len..=2 * len).contains(&v.capacity());
+            waiting.iter().position(fits).map(|i| waiting.swap_remove(i))
+        }
+        .unwrap_or_else(|| Vec::with_capacity(len));
+        values.clear();
+        fill(SharedMut::new(values.as_mut_ptr()));
+        // SAFETY: capacity is at least `len` and the caller's `fill` has written all of it.
+        unsafe { values.set_len(len) };
+        Self(values)
+    }
+}
+
+impl Deref for Reused {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl Drop for Reused {
+    fn drop(&mut self) {
+        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() == WAITING_MOST {
+            // The one that has waited longest goes.
+            waiting.remove(0);
+        }
+        waiting.push(std::mem::take(&mut self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reused_buffer_holds_what_was_written_last() {
+        for round in 0..20 {
+            let len = 100_000 + round * 1000;
+            // SAFETY: all values are written.
+            let buffer = unsafe {
+                Reused::written(len, |to| (0..len).for_each(|i| to.at(i).write((i + round) as f32)))
+            };
+            assert_eq!(buffer.len(), len);
+            assert!(buffer.iter().enumerate().all(|(i, v)| *v == (i + round) as f32));
+            assert!(WAITING.lock().unwrap().len() <= WAITING_MOST);
+        }
+    }
 }

@@ -22,6 +22,8 @@ struct Pass<'a> {
     images: Images<'a>,
     grad: &'a [f32],
     saved: &'a Saved,
+    /// Its images.
+    kept: &'a [f32],
     want_x: bool,
     large: Source,
     small: Source,
@@ -81,12 +83,15 @@ impl StackOp {
         let turned = |source: &Source, inputs: usize, weights: &Range<usize>| {
             pack(source, inputs, &parameters[weights.clone()], |i, o, tap| (o * inputs + i) * 9 + 8 - tap)
         };
+        let saved = self.saved.get().expect("a tracked forward has saved its moments");
+        let kept = saved.kept.as_deref().expect("a tracked forward has kept its images");
         let pass = Pass {
             op: self,
             parameters: &parameters,
             images,
             grad: &grads,
-            saved: self.saved.get().expect("a tracked forward has saved its images"),
+            saved,
+            kept,
             want_x: x.track_op(),
             large: self.large(),
             small,
@@ -150,7 +155,7 @@ impl Pass<'_> {
     fn residual_blocks(&self, i: usize, scratch: &mut Scratch, sums: &mut Sums) {
         let (op, level, after) = (self.op, self.op.level, self.op.after());
         let len = after.len();
-        let (pooled, results) = self.saved.kept[i * KEPT * len..][..KEPT * len].split_at(len);
+        let (pooled, results) = self.kept[i * KEPT * len..][..KEPT * len].split_at(len);
         let m = &self.saved.moments[i];
         let grid = self.small.grid();
         let Scratch { d, input, grad, back, xs, .. } = scratch;
@@ -198,7 +203,7 @@ impl Pass<'_> {
         let (op, level, after) = (self.op, self.op.level, self.op.after());
         let len = after.len();
         let m = &self.saved.moments[i];
-        let pooled = &self.saved.kept[i * KEPT * len..][..len];
+        let pooled = &self.kept[i * KEPT * len..][..len];
         let gain = &self.parameters[op.parts.norm.clone()][..op.shape.channels];
         let Scratch { d, back, large_input, large_grad, large_back, .. } = scratch;
         // The pooled image is a ReLU's result too: the largest of such results.

@@ -32,16 +32,18 @@ impl NormGradient<'_> {
     pub(super) fn run(&self, sums: &mut [f64], target: Target<'_>) {
         let channels = self.gain.len();
         let pixels = self.x.len() / channels;
-        assert!(self.grad.len() == self.x.len() && sums.len() == 2 * channels && channels % BLOCK == 0);
+        assert!(
+            self.grad.len() == self.x.len() && sums.len() == 2 * channels && channels.is_multiple_of(BLOCK)
+        );
         let (mut first, mut second) = (0.0, 0.0);
         for block in 0..channels / BLOCK {
             let at = block * pixels * BLOCK..(block + 1) * pixels * BLOCK;
             let mut totals = [[0.0f64; BLOCK]; 2];
             let (x, grad) = (&self.x[at.clone()], &self.grad[at]);
             self.level.run(BlockSums { x, grad, m: self.m, totals: &mut totals });
-            for lane in 0..BLOCK {
+            let [plain, hat] = totals;
+            for (lane, (plain, hat)) in plain.into_iter().zip(hat).enumerate() {
                 let c = block * BLOCK + lane;
-                let (plain, hat) = (totals[0][lane], totals[1][lane]);
                 first += plain * f64::from(self.gain[c]);
                 second += hat * f64::from(self.gain[c]);
                 sums[c] += hat;

@@ -53,17 +53,16 @@ pub(super) fn points_to_weight(p: [f32; POINTS]) -> [f32; 9] {
 /// Bᵀ d B of a 4x4 window, a vector of channels each, to places `pitch` apart.
 #[inline(always)]
 unsafe fn input_to_points<S: Simd>(s: S, from: *const f32, row: usize, to: *mut f32, pitch: usize) {
-    let mut b = [[s.splat(0.0); 4]; 4];
+    // By column, then by row.
+    let mut columns = [[s.splat(0.0); 4]; 4];
     // SAFETY: the caller's window and places.
     unsafe {
-        for k in 0..4 {
+        for (k, b) in columns.iter_mut().enumerate() {
             let d: [S::V; 4] = std::array::from_fn(|r| s.load(from.add(r * row + k * BLOCK)));
-            b[0][k] = s.sub(d[0], d[2]);
-            b[1][k] = s.add(d[1], d[2]);
-            b[2][k] = s.sub(d[2], d[1]);
-            b[3][k] = s.sub(d[1], d[3]);
+            *b = [s.sub(d[0], d[2]), s.add(d[1], d[2]), s.sub(d[2], d[1]), s.sub(d[1], d[3])];
         }
-        for (r, b) in b.iter().enumerate() {
+        for r in 0..4 {
+            let b = columns.map(|column| column[r]);
             let to = to.add(4 * r * pitch);
             s.store(to, s.sub(b[0], b[2]));
             s.store(to.add(pitch), s.add(b[1], b[2]));
@@ -93,15 +92,14 @@ unsafe fn gradient_to_points<S: Simd>(s: S, from: *const f32, row: usize, to: *m
 /// Aᵀ m A of 16 products: the four results, row by row.
 #[inline(always)]
 unsafe fn points_to_results<S: Simd>(s: S, from: *const f32, pitch: usize) -> [S::V; 4] {
-    let mut a = [[s.splat(0.0); 4]; 2];
-    for k in 0..4 {
+    let gather = |m: [S::V; 4]| [s.add(s.add(m[0], m[1]), m[2]), s.sub(s.sub(m[1], m[2]), m[3])];
+    let mut columns = [[s.splat(0.0); 2]; 4];
+    for (k, column) in columns.iter_mut().enumerate() {
         // SAFETY: the caller's places.
-        let m: [S::V; 4] = std::array::from_fn(|r| unsafe { s.load(from.add((4 * r + k) * pitch)) });
-        a[0][k] = s.add(s.add(m[0], m[1]), m[2]);
-        a[1][k] = s.sub(s.sub(m[1], m[2]), m[3]);
+        *column = gather(std::array::from_fn(|r| unsafe { s.load(from.add((4 * r + k) * pitch)) }));
     }
-    let sums = a.map(|a| [s.add(s.add(a[0], a[1]), a[2]), s.sub(s.sub(a[1], a[2]), a[3])]);
-    [sums[0][0], sums[0][1], sums[1][0], sums[1][1]]
+    let [top, bottom] = [0, 1].map(|r| gather(columns.map(|column| column[r])));
+    [top[0], top[1], bottom[0], bottom[1]]
 }
 
 /// As the direct convolution, with weights `[output block][point][input][16]`. The grid is the input's, bordered.
@@ -114,7 +112,9 @@ pub(super) fn convolve(
     out: &mut [f32],
 ) {
     let blocks = panels.len() / (grid.blocks * BLOCK * BLOCK * POINTS);
-    assert!(grid.border == 1 && grid.h % 2 == 0 && grid.w % 2 == 0 && x.len() >= grid.len());
+    assert!(
+        grid.border == 1 && grid.h.is_multiple_of(2) && grid.w.is_multiple_of(2) && x.len() >= grid.len()
+    );
     assert!(out.len() == blocks * BLOCK * grid.h * grid.w);
     assert!(then.bias.is_empty() || then.bias.len() == blocks * BLOCK);
     let mut inputs = Vec::with_capacity(grid.blocks * POINTS * TILES * BLOCK);
@@ -248,7 +248,7 @@ unsafe fn product<S: Simd, const P: usize, const V: usize>(
 /// Adds an image's weight gradient to `dw`, `[output block][point][input][16]`. The grid is the input's, bordered.
 pub(super) fn weight_gradient(level: Level, grid: &Grid, x: &[f32], grad: &[f32], dw: &mut [f32]) {
     let gradient = Grid { blocks: dw.len() / (grid.blocks * BLOCK * BLOCK * POINTS), ..*grid };
-    assert!(grid.border == 1 && grid.h % 2 == 0 && grid.w % 2 == 0);
+    assert!(grid.border == 1 && grid.h.is_multiple_of(2) && grid.w.is_multiple_of(2));
     assert!(x.len() >= grid.len() && grad.len() >= gradient.len());
     let mut points = Vec::with_capacity((grid.blocks + gradient.blocks) * POINTS * GRADIENT_TILES * BLOCK);
     level.run(WeightGradient { grid: *grid, gradient, x, grad, dw, points: points.as_mut_ptr() });
