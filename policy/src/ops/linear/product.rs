@@ -117,7 +117,7 @@ impl Product<'_> {
         unsafe {
             let x = self.x.as_ptr().add(i * self.k + step.start);
             for l in 0..step.depth {
-                let w: [S::V; 2] = std::array::from_fn(|v| s.load(panel.add((2 * l + v) * S::LANES)));
+                let w = [s.load(panel.add(2 * l * S::LANES)), s.load(panel.add((2 * l + 1) * S::LANES))];
                 for (p, acc) in acc.iter_mut().enumerate() {
                     let value = s.splat(*x.add(p * self.k + l));
                     for (a, w) in acc.iter_mut().zip(w) {

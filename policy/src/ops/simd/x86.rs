@@ -113,15 +113,17 @@ impl Simd for Avx512 {
     unsafe fn transpose(self, from: *const f32, pitch: usize, to: *mut f32, to_pitch: usize) {
         // SAFETY: the caller's promise.
         unsafe {
-            let r: [__m512; 16] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * pitch)));
+            let mut r = [_mm512_setzero_ps(); 16];
+            for (i, r) in r.iter_mut().enumerate() {
+                *r = _mm512_loadu_ps(from.add(i * pitch));
+            }
             // Pairs of rows, then fours: r[4 i + c] holds column 4 l + c of rows 4 i .. 4 i + 4 in its quarter l.
-            let pair = |i: usize| {
-                let (a, b) = (r[2 * i], r[2 * i + 1]);
-                (_mm512_castps_pd(_mm512_unpacklo_ps(a, b)), _mm512_castps_pd(_mm512_unpackhi_ps(a, b)))
-            };
             let mut four = [_mm512_setzero_ps(); 16];
             for i in 0..4 {
-                let ((low, high), (low2, high2)) = (pair(2 * i), pair(2 * i + 1));
+                let low = _mm512_castps_pd(_mm512_unpacklo_ps(r[4 * i], r[4 * i + 1]));
+                let high = _mm512_castps_pd(_mm512_unpackhi_ps(r[4 * i], r[4 * i + 1]));
+                let low2 = _mm512_castps_pd(_mm512_unpacklo_ps(r[4 * i + 2], r[4 * i + 3]));
+                let high2 = _mm512_castps_pd(_mm512_unpackhi_ps(r[4 * i + 2], r[4 * i + 3]));
                 four[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, low2));
                 four[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, low2));
                 four[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high, high2));
@@ -131,11 +133,11 @@ impl Simd for Avx512 {
                 let (a, b, d, e) = (four[c], four[4 + c], four[8 + c], four[12 + c]);
                 let even = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(d, e));
                 let odd = (_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(d, e));
-                let column = |k: usize, v| _mm512_storeu_ps(to.add((4 * k + c) * to_pitch), v);
-                column(0, _mm512_shuffle_f32x4::<0x88>(even.0, even.1));
-                column(1, _mm512_shuffle_f32x4::<0x88>(odd.0, odd.1));
-                column(2, _mm512_shuffle_f32x4::<0xdd>(even.0, even.1));
-                column(3, _mm512_shuffle_f32x4::<0xdd>(odd.0, odd.1));
+                let (to, step) = (to.add(c * to_pitch), 4 * to_pitch);
+                _mm512_storeu_ps(to, _mm512_shuffle_f32x4::<0x88>(even.0, even.1));
+                _mm512_storeu_ps(to.add(step), _mm512_shuffle_f32x4::<0x88>(odd.0, odd.1));
+                _mm512_storeu_ps(to.add(2 * step), _mm512_shuffle_f32x4::<0xdd>(even.0, even.1));
+                _mm512_storeu_ps(to.add(3 * step), _mm512_shuffle_f32x4::<0xdd>(odd.0, odd.1));
             }
         }
     }

@@ -50,6 +50,8 @@ pub(super) fn points_to_weight(p: [f32; POINTS]) -> [f32; 9] {
     w
 }
 
+// The transforms use no closures over vectors: those would not be compiled for the instruction set of their caller.
+
 /// Bᵀ d B of a 4x4 window, a vector of channels each, to places `pitch` apart.
 #[inline(always)]
 unsafe fn input_to_points<S: Simd>(s: S, from: *const f32, row: usize, to: *mut f32, pitch: usize) {
@@ -58,47 +60,67 @@ unsafe fn input_to_points<S: Simd>(s: S, from: *const f32, row: usize, to: *mut 
     // SAFETY: the caller's window and places.
     unsafe {
         for (k, b) in columns.iter_mut().enumerate() {
-            let d: [S::V; 4] = std::array::from_fn(|r| s.load(from.add(r * row + k * BLOCK)));
+            let d = load_four(s, from.add(k * BLOCK), row);
             *b = [s.sub(d[0], d[2]), s.add(d[1], d[2]), s.sub(d[2], d[1]), s.sub(d[1], d[3])];
         }
+        let [a, b, c, d] = columns;
         for r in 0..4 {
-            let b = columns.map(|column| column[r]);
             let to = to.add(4 * r * pitch);
-            s.store(to, s.sub(b[0], b[2]));
-            s.store(to.add(pitch), s.add(b[1], b[2]));
-            s.store(to.add(2 * pitch), s.sub(b[2], b[1]));
-            s.store(to.add(3 * pitch), s.sub(b[1], b[3]));
+            s.store(to, s.sub(a[r], c[r]));
+            s.store(to.add(pitch), s.add(b[r], c[r]));
+            s.store(to.add(2 * pitch), s.sub(c[r], b[r]));
+            s.store(to.add(3 * pitch), s.sub(b[r], d[r]));
         }
     }
+}
+
+/// Four vectors, `pitch` apart.
+#[inline(always)]
+unsafe fn load_four<S: Simd>(s: S, from: *const f32, pitch: usize) -> [S::V; 4] {
+    // SAFETY: the caller's places.
+    unsafe {
+        [s.load(from), s.load(from.add(pitch)), s.load(from.add(2 * pitch)), s.load(from.add(3 * pitch))]
+    }
+}
+
+/// A g of a pair.
+#[inline(always)]
+fn spread<S: Simd>(s: S, a: S::V, b: S::V) -> [S::V; 4] {
+    [a, s.add(a, b), s.sub(a, b), s.sub(s.splat(0.0), b)]
 }
 
 /// A g Aᵀ of a 2x2 gradient.
 #[inline(always)]
 unsafe fn gradient_to_points<S: Simd>(s: S, from: *const f32, row: usize, to: *mut f32, pitch: usize) {
-    let zero = s.splat(0.0);
-    let spread = |a: S::V, b: S::V| [a, s.add(a, b), s.sub(a, b), s.sub(zero, b)];
     // SAFETY: the caller's window and places.
     unsafe {
-        let left = spread(s.load(from), s.load(from.add(row)));
-        let right = spread(s.load(from.add(BLOCK)), s.load(from.add(row + BLOCK)));
+        let left = spread(s, s.load(from), s.load(from.add(row)));
+        let right = spread(s, s.load(from.add(BLOCK)), s.load(from.add(row + BLOCK)));
         for r in 0..4 {
-            for (k, v) in spread(left[r], right[r]).into_iter().enumerate() {
-                s.store(to.add((4 * r + k) * pitch), v);
+            let points = spread(s, left[r], right[r]);
+            for (k, v) in points.iter().enumerate() {
+                s.store(to.add((4 * r + k) * pitch), *v);
             }
         }
     }
 }
 
+/// Aᵀ m of four.
+#[inline(always)]
+fn gather<S: Simd>(s: S, m: [S::V; 4]) -> [S::V; 2] {
+    [s.add(s.add(m[0], m[1]), m[2]), s.sub(s.sub(m[1], m[2]), m[3])]
+}
+
 /// Aᵀ m A of 16 products: the four results, row by row.
 #[inline(always)]
 unsafe fn points_to_results<S: Simd>(s: S, from: *const f32, pitch: usize) -> [S::V; 4] {
-    let gather = |m: [S::V; 4]| [s.add(s.add(m[0], m[1]), m[2]), s.sub(s.sub(m[1], m[2]), m[3])];
     let mut columns = [[s.splat(0.0); 2]; 4];
     for (k, column) in columns.iter_mut().enumerate() {
         // SAFETY: the caller's places.
-        *column = gather(std::array::from_fn(|r| unsafe { s.load(from.add((4 * r + k) * pitch)) }));
+        *column = gather(s, unsafe { load_four(s, from.add(k * pitch), 4 * pitch) });
     }
-    let [top, bottom] = [0, 1].map(|r| gather(columns.map(|column| column[r])));
+    let [a, b, c, d] = columns;
+    let [top, bottom] = [gather(s, [a[0], b[0], c[0], d[0]]), gather(s, [a[1], b[1], c[1], d[1]])];
     [top[0], top[1], bottom[0], bottom[1]]
 }
 
@@ -226,7 +248,10 @@ unsafe fn product<S: Simd, const P: usize, const V: usize>(
     unsafe {
         for _ in 0..blocks {
             for k in 0..BLOCK {
-                let w: [S::V; V] = std::array::from_fn(|v| s.load(weights.add(k * BLOCK + v * S::LANES)));
+                let mut w = [s.splat(0.0); V];
+                for (v, w) in w.iter_mut().enumerate() {
+                    *w = s.load(weights.add(k * BLOCK + v * S::LANES));
+                }
                 for (p, acc) in acc.iter_mut().enumerate() {
                     let value = s.splat(*inputs.add(p * BLOCK + k));
                     for (a, w) in acc.iter_mut().zip(w) {
@@ -325,10 +350,13 @@ unsafe fn outer<S: Simd, const K: usize, const V: usize>(
     // SAFETY: the caller's tiles and K rows of `dw`.
     unsafe {
         for p in 0..count {
-            let d: [S::V; V] = std::array::from_fn(|v| s.load(d.add(p * BLOCK + v * S::LANES)));
+            let mut grads = [s.splat(0.0); V];
+            for (v, to) in grads.iter_mut().enumerate() {
+                *to = s.load(d.add(p * BLOCK + v * S::LANES));
+            }
             for (k, acc) in acc.iter_mut().enumerate() {
                 let value = s.splat(*x.add(p * BLOCK + k));
-                for (a, d) in acc.iter_mut().zip(d) {
+                for (a, d) in acc.iter_mut().zip(grads) {
                     *a = s.fma(value, d, *a);
                 }
             }
