@@ -46,6 +46,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Ended {
     pub(crate) final_frame: Bytes,
     pub(crate) totals: EpisodeTotals,
+    /// The slot's shortened first episode, which says nothing about how well the policy plays.
+    pub(crate) shortened: bool,
 }
 
 /// A slot whose session is open.
@@ -55,15 +57,16 @@ pub(crate) struct EnvSlot {
     current: Option<Observation>,
     episode: u64,
     totals: EpisodeTotals,
+    shortened: bool,
 }
 
 impl EnvSlot {
     /// Opens a session.
     pub(crate) async fn open(client: &EnvClient, open: OpenSession) -> Result<Self, EnvFault> {
-        let episode = open.first_episode;
+        let (episode, shortened) = (open.first_episode, open.first_episode_steps > 0);
         let OpenedSession { stream, opened, first } = client.open(open).await?;
         let totals = EpisodeTotals::default();
-        Ok(Self { stream, task: opened.task, current: Some(first), episode, totals })
+        Ok(Self { stream, task: opened.task, current: Some(first), episode, totals, shortened })
     }
 
     /// The frame to act on; `None` when every episode of the session has been played.
@@ -106,8 +109,11 @@ impl EnvSlot {
         }
         let ended = if terminated || truncated {
             let totals = std::mem::take(&mut self.totals);
-            metrics::episode(&self.task, terminated, totals.episode_return as f32, totals.length);
-            let ended = Ended { final_frame: observation.frame, totals };
+            let shortened = std::mem::take(&mut self.shortened);
+            if !shortened {
+                metrics::episode(&self.task, terminated, totals.episode_return as f32, totals.length);
+            }
+            let ended = Ended { final_frame: observation.frame, totals, shortened };
             self.current = self.stream.receive().await?;
             if self.current.as_ref().is_some_and(|reset| !reset.is_first) {
                 let detail = "a final frame came without a reset frame".to_owned();

@@ -114,7 +114,7 @@ impl UnrollBuilder {
             quantity: event.quantity,
             reward: event.reward,
         }));
-        if let Some(ended) = &outcome.ended {
+        if let Some(ended) = outcome.ended.as_ref().filter(|ended| !ended.shortened) {
             let EpisodeTotals { episode_return, length, items } = ended.totals.clone();
             unroll.episode_ends.push(EpisodeEnd {
                 step,

@@ -42,6 +42,8 @@ impl StepOutcome {
 pub struct Episode {
     task: Task,
     max_steps: u32,
+    /// Length of the current episode.
+    limit: u32,
     ledger: RewardLedger,
     obtained: BTreeMap<&'static str, u32>,
     steps: u32,
@@ -51,7 +53,8 @@ impl Episode {
     /// Episodes of `task`; `max_steps` overrides its length unless 0.
     pub fn new(task: Task, max_steps: u32) -> Self {
         let max_steps = if max_steps == 0 { task.episode_steps } else { max_steps };
-        Self { ledger: RewardLedger::new(&task), task, max_steps, obtained: BTreeMap::new(), steps: 0 }
+        let ledger = RewardLedger::new(&task);
+        Self { ledger, task, max_steps, limit: max_steps, obtained: BTreeMap::new(), steps: 0 }
     }
 
     /// The task.
@@ -78,7 +81,13 @@ impl Episode {
         self.ledger.reset();
         self.obtained.clear();
         self.steps = 0;
+        self.limit = self.max_steps;
         Ok(())
+    }
+
+    /// Truncates the current episode, and only this one, after `steps` if that is earlier.
+    pub fn shorten(&mut self, steps: u32) {
+        self.limit = self.limit.min(steps);
     }
 
     /// Plays one action.
@@ -95,7 +104,7 @@ impl Episode {
             }
         }
         outcome.terminated = tick.died || self.succeeded();
-        outcome.truncated = !outcome.terminated && self.steps >= self.max_steps;
+        outcome.truncated = !outcome.terminated && self.steps >= self.limit;
         outcome
     }
 

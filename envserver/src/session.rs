@@ -25,6 +25,8 @@ pub(crate) struct Session {
     frame: (usize, usize),
     seeds: Seeds,
     played: u64,
+    /// Length of the first episode; 0 leaves it as the others.
+    first_steps: u32,
     seed: u64,
     advise: bool,
 }
@@ -80,7 +82,8 @@ impl Session {
             session_seed: open.session_seed,
             first_episode: open.first_episode,
         };
-        let session = Self { world, episode, frame, seeds, played: 0, seed: 0, advise: open.advise };
+        let (first_steps, advise) = (open.first_episode_steps, open.advise);
+        let session = Self { world, episode, frame, seeds, played: 0, first_steps, seed: 0, advise };
         Ok((session, opened))
     }
 
@@ -88,6 +91,9 @@ impl Session {
     pub(crate) fn start_episode(&mut self) -> Result<Option<Observation>, SessionError> {
         let Some(seed) = self.seeds.get(self.played) else { return Ok(None) };
         self.episode.start(self.world.as_mut(), seed)?;
+        if self.played == 0 && self.first_steps > 0 {
+            self.episode.shorten(self.first_steps);
+        }
         self.seed = seed;
         let outcome = StepOutcome { gui_open: self.world.gui_open(), ..StepOutcome::default() };
         Ok(Some(self.observe(outcome)))
@@ -206,6 +212,18 @@ mod tests {
             session.step(&HumanAction::default()).unwrap();
         }
         assert!(session.start_episode().unwrap().is_none());
+    }
+
+    #[test]
+    fn only_the_first_episode_is_shortened() {
+        let request = OpenSession { max_episode_steps: 3, first_episode_steps: 1, ..open() };
+        let (mut session, _) = Session::open(request, &Worlds::built_in()).unwrap();
+        let lengths = [1, 3, 3].map(|_| {
+            session.start_episode().unwrap();
+            let end = |session: &mut Session| session.step(&HumanAction::default()).unwrap();
+            std::iter::repeat_with(|| end(&mut session)).take(4).position(|o| o.truncated).unwrap() + 1
+        });
+        assert_eq!(lengths, [1, 3, 3]);
     }
 
     #[test]

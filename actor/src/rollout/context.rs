@@ -67,10 +67,18 @@ impl RolloutContext {
             .map(|row| {
                 let slot = (group * per_group + row) as u32;
                 let session_seed = counter_hash(&[self.run_seed, ROLE, self.actor_hash(), u64::from(slot)]);
-                let open = OpenSession { session_seed, ..self.open.clone() };
+                let first_episode_steps = self.first_episode_steps(slot);
+                let open = OpenSession { session_seed, first_episode_steps, ..self.open.clone() };
                 Lane::start(slot, open, &self.env, &self.config)
             })
             .collect()
+    }
+
+    /// Spreads the slots evenly over an episode by shortening the first one of each; 0, which does not, when the
+    /// length is left to the task.
+    fn first_episode_steps(&self, slot: u32) -> u32 {
+        let share = (u64::from(slot) + 1) * u64::from(self.open.max_episode_steps);
+        share.div_ceil(self.config.slots() as u64) as u32
     }
 
     pub(super) fn draw_key(&self, slot: u32, episode: u64, step: u32) -> DrawKey {

@@ -36,7 +36,7 @@ fn outcome(n: usize, episode: usize) -> Outcome {
         terminated: ends && !truncated,
         truncated,
         events: if n.is_multiple_of(3) { vec![log] } else { Vec::new() },
-        ended: ends.then(|| Ended { final_frame: Bytes::new(), totals }),
+        ended: ends.then(|| Ended { final_frame: Bytes::new(), totals, shortened: false }),
     }
 }
 
