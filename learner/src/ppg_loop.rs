@@ -72,6 +72,10 @@ impl PpgLoop<'_> {
             let wait_seconds = started.elapsed().as_secs_f64();
             let summary = self.summarise(&mut batch, wait_seconds);
             let statistics = self.policy_phase(&batch)?;
+            if self.session.stopping() && !statistics.trained.contains(&true) {
+                // Cut off before its first gradient step: nothing to publish or to report.
+                break;
+            }
             self.keep(batch);
             if self.buffered_phases >= self.config.policy_phases_per_aux {
                 self.aux_phase()?;
@@ -202,7 +206,9 @@ impl PpgLoop<'_> {
         }
         .run(self.trainer)?;
         self.book(batch, &statistics.trained);
-        self.trainer.counters.policy_phases += 1;
+        if !self.session.stopping() || statistics.trained.contains(&true) {
+            self.trainer.counters.policy_phases += 1;
+        }
         Ok(statistics)
     }
 
