@@ -25,7 +25,10 @@ pub fn write(dir: &Path, config: &RunConfig) -> anyhow::Result<()> {
     let shares = metrics.item_shares();
     if !shares.is_empty() {
         plots::curves(&dir.join("items.png"), "share of episodes with each item", "env steps", &shares)?;
-        images.push(("items.png", "Share of episodes in which each item was obtained, one standard error shaded."));
+        images.push((
+            "items.png",
+            "Share of episodes in which each item was obtained, one standard error shaded.",
+        ));
     }
     plots::arms(&dir.join("arms.png"), "mean return on held-out seeds", &summary)?;
     images.push(("arms.png", "Every arm on the same held-out seeds, with standard errors."));

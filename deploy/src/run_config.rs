@@ -156,7 +156,8 @@ impl RunConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         let refuse = |key: &str, reason: String| Err(ConfigError::invalid(key, &reason));
         if self.config_version != CONFIG_VERSION {
-            let reason = format!("this vpt reads version {CONFIG_VERSION}, the file says {}", self.config_version);
+            let reason =
+                format!("this vpt reads version {CONFIG_VERSION}, the file says {}", self.config_version);
             return refuse("config_version", reason);
         }
         if let Err(error) = self.policy.validate() {

@@ -18,7 +18,11 @@ pub fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("a test has a path");
     let target = own.parent().and_then(Path::parent).expect("tests live in target/PROFILE/deps");
     let binary = target.join("vpt");
-    assert!(binary.is_file(), "{} is missing: run `cargo test --workspace`, or `cargo build` first", binary.display());
+    assert!(
+        binary.is_file(),
+        "{} is missing: run `cargo test --workspace`, or `cargo build` first",
+        binary.display()
+    );
     binary
 }
 
@@ -32,7 +36,8 @@ pub fn vpt(arguments: &[&str]) -> Output {
 
 /// Exit code and everything printed.
 pub fn outcome(output: &Output) -> (i32, String) {
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code().unwrap_or(-1), text)
 }
 
@@ -89,7 +94,11 @@ impl Process {
             if let Some(status) = self.child.try_wait().expect("own child") {
                 return status.code().unwrap_or(-1);
             }
-            assert!(std::time::Instant::now() < deadline, "still running after {seconds} s:\n{}", self.output());
+            assert!(
+                std::time::Instant::now() < deadline,
+                "still running after {seconds} s:\n{}",
+                self.output()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -56,7 +56,11 @@ fn an_unreachable_learner_is_named() {
 fn a_missing_checkpoint_is_named() {
     let dir = tempfile::tempdir().expect("tempdir");
     let out = dir.path().join("out").display().to_string();
-    refused(&["eval", "--checkpoint", "/nowhere/checkpoints/latest", "--out", &out], 1, &["/nowhere/checkpoints"]);
+    refused(
+        &["eval", "--checkpoint", "/nowhere/checkpoints/latest", "--out", &out],
+        1,
+        &["/nowhere/checkpoints"],
+    );
 }
 
 #[test]
@@ -88,7 +92,8 @@ fn learner(run_file: &str, sets: &[String]) -> (i32, String) {
 
 fn checkpoints(out: &Path) -> Vec<PathBuf> {
     let listing = std::fs::read_dir(out.join("checkpoints")).expect("checkpoints");
-    let mut folders: Vec<PathBuf> = listing.map(|entry| entry.expect("entry").path()).filter(|p| p.is_dir()).collect();
+    let mut folders: Vec<PathBuf> =
+        listing.map(|entry| entry.expect("entry").path()).filter(|p| p.is_dir()).collect();
     folders.sort();
     folders
 }
@@ -138,7 +143,10 @@ fn a_full_disk_while_checkpointing_is_named_and_costs_no_earlier_checkpoint() {
 
     // No file may grow past 512 KB: smaller than the weights, larger than everything else.
     let weights = before[0].join("policy.safetensors");
-    assert!(std::fs::metadata(&weights).expect("weights").len() > 600_000, "the limit below would not be met");
+    assert!(
+        std::fs::metadata(&weights).expect("weights").len() > 600_000,
+        "the limit below would not be met"
+    );
     sets.pop();
     sets.push("learner.bc.max_updates=4".into());
     let output = Command::new("sh")

@@ -68,7 +68,8 @@ fn learner(out: &std::path::Path) -> (Role, String) {
     let address = grpc.local_addr().expect("address").to_string();
     let (ops_listener, ops) = ops_listener();
     let stop = CancellationToken::new();
-    let setup = LearnerSetup { learner: config, policy: tiny::policy(), run_seed: 3, run_config_toml: String::new() };
+    let setup =
+        LearnerSetup { learner: config, policy: tiny::policy(), run_seed: 3, run_config_toml: String::new() };
     let listeners = Listeners { grpc: Some(grpc), ops: ops_listener };
     let trained = vpt_learner::run(setup, listeners, stop.clone());
     let task = tokio::spawn(async move { trained.await.map_err(|error| error.to_string()) });
@@ -176,7 +177,8 @@ async fn unrolls_go_up_and_weights_come_down_and_all_of_it_can_be_seen() {
     assert_balanced(&drained);
     trainer.end().await;
     worlds.end().await;
-    let kept = vpt_learner::checkpoint::load_policy(&dir.path().join("checkpoints/latest")).expect("last checkpoint");
+    let kept = vpt_learner::checkpoint::load_policy(&dir.path().join("checkpoints/latest"))
+        .expect("last checkpoint");
     assert_eq!(kept.config.fingerprint(), tiny::policy().fingerprint());
     assert!((kept.version.epoch, kept.version.sequence) >= version(&later));
 }

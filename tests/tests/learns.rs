@@ -19,8 +19,11 @@ fn blind_loss(dir: &Path) -> f64 {
     for index in 0..dataset.episodes().len() {
         for step in dataset.read(index).expect("episode").steps {
             let taken = &step.action;
-            let chosen =
-                action::to_agent(&EnvAction { keys: taken.keys, pitch: taken.pitch_delta, yaw: taken.yaw_delta });
+            let chosen = action::to_agent(&EnvAction {
+                keys: taken.keys,
+                pitch: taken.pitch_delta,
+                yaw: taken.yaw_delta,
+            });
             if !action::is_null(chosen) {
                 *buttons.entry(chosen.buttons).or_default() += 1;
                 *camera.entry(chosen.camera).or_default() += 1;
@@ -47,8 +50,13 @@ fn cloning_beats_every_policy_that_does_not_look() {
     let out = dir.path().join("clone");
     let mut sets = tiny::bc_sets(&data, &out);
     sets.extend(
-        ["learner.bc.max_updates=300", "learner.bc.batch_sequences=8", "learner.bc.lr=2e-3", "learner.threads=2"]
-            .map(str::to_owned),
+        [
+            "learner.bc.max_updates=300",
+            "learner.bc.batch_sequences=8",
+            "learner.bc.lr=2e-3",
+            "learner.threads=2",
+        ]
+        .map(str::to_owned),
     );
     sets.push("learner.bc.validation_fraction=0.2".into());
     let arguments = tiny::learner_arguments(&run_file, &sets);
@@ -62,7 +70,8 @@ fn cloning_beats_every_policy_that_does_not_look() {
     let validation = values(&metrics, "losses/validation_nll");
     let unseen = *validation.last().expect("a validation");
     let blind = blind_loss(Path::new(&data));
-    let report = format!("first {first:.3}, last {last:.3}, unseen episodes {unseen:.3}, blind {blind:.3} nats");
+    let report =
+        format!("first {first:.3}, last {last:.3}, unseen episodes {unseen:.3}, blind {blind:.3} nats");
     println!("{report}");
     assert!(last < blind - MARGIN, "{report}");
     assert!(unseen < blind, "{report}");

@@ -24,7 +24,8 @@ impl Up {
         let dir = tempfile::tempdir().expect("tempdir");
         let run_file = tiny::run_file(dir.path());
         let out = dir.path().join("run").display().to_string();
-        let mut arguments: Vec<String> = ["up", "--config", &run_file, "--out", &out].map(str::to_owned).to_vec();
+        let mut arguments: Vec<String> =
+            ["up", "--config", &run_file, "--out", &out].map(str::to_owned).to_vec();
         for set in sets {
             arguments.extend(["--set".to_owned(), (*set).to_owned()]);
         }
@@ -140,7 +141,8 @@ fn an_interrupted_run_resumes_where_it_stopped() {
     launcher.signal(Signal::SIGINT);
     assert_eq!(launcher.wait(PATIENCE), 0, "{}", launcher.output());
     assert!(launcher.output().contains("resumes"), "{}", launcher.output());
-    let trained = metrics(&up.path("metrics.jsonl")).last().and_then(|line| line["step"].as_u64()).expect("a step");
+    let trained =
+        metrics(&up.path("metrics.jsonl")).last().and_then(|line| line["step"].as_u64()).expect("a step");
     assert!(trained > 0 && trained < 6000, "interrupted in the middle: {trained}");
     assert!(!up.path("summary.json").exists());
     for process in ["envserver", "learner", "actor-0", "actor-1"] {
@@ -157,7 +159,11 @@ fn an_interrupted_run_resumes_where_it_stopped() {
         let status = status_blocking(&address)?;
         (version(&status).1 > 0 && status.env_steps_trained > 0).then_some(status)
     });
-    assert!(version(&after).0 > before.0, "the epoch rises at a start: {before:?} then {:?}", version(&after));
+    assert!(
+        version(&after).0 > before.0,
+        "the epoch rises at a start: {before:?} then {:?}",
+        version(&after)
+    );
     assert!(version(&after) > before);
     assert!(after.env_steps_trained >= trained, "{} env steps after {trained}", after.env_steps_trained);
     assert_eq!(launcher.wait(PATIENCE), 0, "{}", launcher.output());
@@ -184,7 +190,9 @@ fn killed_processes_are_restarted_and_counted_and_training_ends() {
     for process in ["actor-0", "envserver", "learner"] {
         let pid = up.pid(process).unwrap_or_else(|| panic!("{process} has no pid file"));
         signal_pid(pid, Signal::SIGKILL);
-        wait_until(&format!("{process} to be restarted"), PATIENCE, || up.pid(process).filter(|&new| new != pid));
+        wait_until(&format!("{process} to be restarted"), PATIENCE, || {
+            up.pid(process).filter(|&new| new != pid)
+        });
         // Training goes on: versions rise again, and never fall on the way.
         let goal = newest.1 + 2;
         wait_until(&format!("versions to rise after {process} was killed"), PATIENCE, || {

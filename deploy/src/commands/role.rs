@@ -33,8 +33,7 @@ pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Res
         .num_threads(run.actor.threads)
         .build_global()
         .context("cannot start the inference thread pool")?;
-    let setup =
-        ActorSetup { actor: run.actor, policy: run.policy, world: run.world, run_seed: run.run.seed };
+    let setup = ActorSetup { actor: run.actor, policy: run.policy, world: run.world, run_seed: run.run.seed };
     vpt_actor::run(setup, listeners, stop_token(exit_with_parent)?).await.context("actor stopped")
 }
 

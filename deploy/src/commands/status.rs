@@ -19,7 +19,8 @@ pub(crate) async fn run(address: &str) -> anyhow::Result<()> {
 /// Asks the learner at `address` (`host:port` or a URL), within five seconds.
 pub(crate) async fn fetch(address: &str) -> anyhow::Result<GetStatusResponse> {
     let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let hint = || format!("cannot reach a learner at {address}; `vpt up` writes its address to endpoints.json");
+    let hint =
+        || format!("cannot reach a learner at {address}; `vpt up` writes its address to endpoints.json");
     let channel = Endpoint::from_shared(url.clone())
         .with_context(|| format!("{address} is not an address"))?
         .connect_timeout(DEADLINE)

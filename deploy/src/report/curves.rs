@@ -85,7 +85,8 @@ mod tests {
         );
         std::fs::write(&path, text).expect("write");
         let metrics = read(&path).expect("read");
-        let curve = metrics.with_errors("charts/episodic_return", "charts/episodic_return_stderr").expect("curve");
+        let curve =
+            metrics.with_errors("charts/episodic_return", "charts/episodic_return_stderr").expect("curve");
         let points = [(10.0, 1.0, 0.5), (20.0, 2.0, 0.0)];
         assert_eq!(curve, points.map(|(step, value, stderr)| Point { step, value, stderr }));
         let shares = metrics.item_shares();

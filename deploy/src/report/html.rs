@@ -29,7 +29,9 @@ pub fn write(path: &Path, run: &RunConfig, summary: &Value, images: &[(&str, &st
     page += &arms(summary);
     for (file, caption) in images {
         let (file, caption) = (escape(file), escape(caption));
-        page += &format!("<figure><img src=\"{file}\" alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>\n");
+        page += &format!(
+            "<figure><img src=\"{file}\" alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>\n"
+        );
     }
     page += &pairs("Seconds by stage", &summary["stage_seconds"]);
     page += &pairs("Restarts by process", &summary["restarts"]);
@@ -46,7 +48,8 @@ fn arms(summary: &Value) -> String {
         let Some(arm) = summary.get(name) else { continue };
         let shares = arm["item_shares"].as_object().map(|shares| {
             let share = |(item, value): (&String, &Value)| {
-                let (share, stderr) = (value[0].as_f64().unwrap_or_default(), value[1].as_f64().unwrap_or_default());
+                let (share, stderr) =
+                    (value[0].as_f64().unwrap_or_default(), value[1].as_f64().unwrap_or_default());
                 format!("{} {:.0} ± {:.0} %", escape(item), 100.0 * share, 100.0 * stderr)
             };
             shares.iter().map(share).collect::<Vec<_>>().join(", ")

@@ -36,7 +36,12 @@ fn padded(low: f64, high: f64) -> Range<f64> {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn curves(path: &Path, title: &str, x_label: &str, curves: &[(String, Vec<Point>)]) -> anyhow::Result<()> {
+pub fn curves(
+    path: &Path,
+    title: &str,
+    x_label: &str,
+    curves: &[(String, Vec<Point>)],
+) -> anyhow::Result<()> {
     fonts();
     let points = || curves.iter().flat_map(|(_, curve)| curve);
     let right = points().map(|p| p.step).fold(1.0, f64::max);
@@ -103,7 +108,11 @@ pub fn arms(path: &Path, title: &str, summary: &Value) -> anyhow::Result<()> {
     let name_at = |x: &f64| {
         let index = x.round();
         let near = (x - index).abs() < 1e-6 && index >= 0.0;
-        if near { arms.get(index as usize).map(|arm| arm.0.to_owned()).unwrap_or_default() } else { String::new() }
+        if near {
+            arms.get(index as usize).map(|arm| arm.0.to_owned()).unwrap_or_default()
+        } else {
+            String::new()
+        }
     };
     chart
         .configure_mesh()
@@ -117,7 +126,8 @@ pub fn arms(path: &Path, title: &str, summary: &Value) -> anyhow::Result<()> {
         let x = index as f64;
         let bar = Rectangle::new([(x - 0.3, 0.0), (x + 0.3, *mean)], Palette99::pick(index).filled());
         chart.draw_series([bar]).map_err(failed(path))?;
-        let whisker = ErrorBar::new_vertical(x, mean - stderr, *mean, mean + stderr, BLACK.stroke_width(2), 12);
+        let whisker =
+            ErrorBar::new_vertical(x, mean - stderr, *mean, mean + stderr, BLACK.stroke_width(2), 12);
         chart.draw_series([whisker]).map_err(failed(path))?;
         let label = Text::new(format!("{mean:.2}"), (x + 0.05, mean + stderr), (FONT, 16));
         chart.draw_series([label]).map_err(failed(path))?;
@@ -148,7 +158,13 @@ pub fn histogram(path: &Path, title: &str, values: &[f64]) -> anyhow::Result<()>
         .y_label_area_size(48)
         .build_cartesian_2d(low - 0.5..right + 0.5, 0.0..high * 1.05)
         .map_err(failed(path))?;
-    chart.configure_mesh().disable_x_mesh().y_desc("episodes").label_style((FONT, 14)).draw().map_err(failed(path))?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .y_desc("episodes")
+        .label_style((FONT, 14))
+        .draw()
+        .map_err(failed(path))?;
     chart
         .draw_series(counts.iter().map(|(value, count)| {
             let x = *value as f64;
@@ -167,10 +183,12 @@ mod tests {
     #[test]
     fn every_kind_of_plot_is_written_with_ink_on_it() {
         let dir = tempfile::tempdir().expect("tempdir");
-        let curve: Vec<Point> =
-            (0..20).map(|i| Point { step: f64::from(i) * 1e3, value: f64::from(i) / 20.0, stderr: 0.1 }).collect();
+        let curve: Vec<Point> = (0..20)
+            .map(|i| Point { step: f64::from(i) * 1e3, value: f64::from(i) / 20.0, stderr: 0.1 })
+            .collect();
         let one = dir.path().join("curve.png");
-        curves(&one, "return", "env steps", &[("a".into(), curve.clone()), ("b".into(), curve)]).expect("curves");
+        curves(&one, "return", "env steps", &[("a".into(), curve.clone()), ("b".into(), curve)])
+            .expect("curves");
         let summary = json!({"bc": {"mean": 0.5, "stderr": 0.1}, "ppg": {"mean": 1.0, "stderr": 0.1}});
         let two = dir.path().join("arms.png");
         arms(&two, "arms", &summary).expect("arms");

@@ -46,7 +46,8 @@ impl Journal {
         let path = dir.join("up.json");
         let run_toml = config::dump(config)?;
         let record = if path.is_file() {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let record: Record =
                 serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
             check(&path, &record, &run_toml)?;

@@ -85,9 +85,7 @@ pub(crate) async fn perform(run: &mut Run, stage: Stage) -> anyhow::Result<()> {
         Stage::Ppg => train::ppg(run).await,
         Stage::EvalPpg => checkpoint(run, Arm::Ppg, "checkpoints/latest").await,
         Stage::BcContinued => train::bc_continued(run).await,
-        Stage::EvalBcContinued => {
-            checkpoint(run, Arm::BcContinued, "bc_continued/checkpoints/latest").await
-        }
+        Stage::EvalBcContinued => checkpoint(run, Arm::BcContinued, "bc_continued/checkpoints/latest").await,
     }
 }
 

@@ -206,7 +206,9 @@ impl Keeper {
                 recent.pop_front();
             }
             if recent.len() > self.max_per_minute {
-                return Ended::Failed(self.failure(&format!("failed {} times within a minute", recent.len())));
+                return Ended::Failed(
+                    self.failure(&format!("failed {} times within a minute", recent.len())),
+                );
             }
             tokio::time::sleep(RESTART_PAUSE).await;
             running = match self.spawn() {
