@@ -74,11 +74,13 @@ impl RolloutContext {
             .collect()
     }
 
-    /// Spreads the slots evenly over an episode by shortening the first one of each; 0, which does not, when the
-    /// length is left to the task.
+    /// Spreads the slots evenly over an episode by shortening the first one of each but the last; 0, which shortens
+    /// nothing, also when the length is left to the task.
     fn first_episode_steps(&self, slot: u32) -> u32 {
-        let share = (u64::from(slot) + 1) * u64::from(self.open.max_episode_steps);
-        share.div_ceil(self.config.slots() as u64) as u32
+        let length = self.open.max_episode_steps;
+        let share = (u64::from(slot) + 1) * u64::from(length);
+        let steps = share.div_ceil(self.config.slots() as u64) as u32;
+        if steps < length { steps } else { 0 }
     }
 
     pub(super) fn draw_key(&self, slot: u32, episode: u64, step: u32) -> DrawKey {
