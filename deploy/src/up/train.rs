@@ -51,6 +51,8 @@ pub(crate) async fn bc_continued(run: &mut Run) -> anyhow::Result<()> {
         ("learner.out", path(run, "bc_continued")),
         ("learner.init", path(run, "bc/checkpoints/latest")),
         ("learner.bc.data_dir", path(run, "demonstrations")),
+        // Time is the only limit of the control.
+        ("learner.bc.max_updates", "0".to_owned()),
         ("learner.bc.max_seconds", format!("{seconds:.1}")),
     ];
     learner(run, "continued cloning (control)", &sets).await
