@@ -7,6 +7,7 @@ use crate::config::WorldConfig;
 use crate::error::ActorError;
 use crate::lockstep::{Event, Lockstep, Plan};
 use crate::player::Player;
+use crate::slips::Slips;
 use crate::statistics::{mean_stderr, share_stderr};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +79,7 @@ pub async fn evaluate(
         frame: setup.frame,
         seeds: (0..total).map(|index| held_out_seed(setup.seed, index)).collect(),
         slots: setup.slots,
+        slips: Slips::default(),
         draw_key: [setup.seed, ROLE],
     })
     .await?;

@@ -26,6 +26,7 @@ pub mod player;
 pub mod record;
 mod rollout;
 mod run;
+mod slips;
 mod statistics;
 mod unroll;
 mod uplink;

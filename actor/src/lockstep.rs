@@ -11,6 +11,7 @@ use crate::env_slot::{EnvSlot, Outcome};
 use crate::error::ActorError;
 use crate::inference::Inference;
 use crate::player::Player;
+use crate::slips::Slips;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) slots: usize,
     /// First words of every draw's key: a seed and a role.
     pub(crate) draw_key: [u64; 2],
+    /// Slips of the scripted player's hand.
+    pub(crate) slips: Slips,
 }
 
 /// One step of one episode.
@@ -74,6 +77,7 @@ pub(crate) struct Lockstep {
     draw_key: [u64; 2],
     seats: Vec<Seat>,
     acting: Option<(Arc<ActingPolicy>, RecurrentState, Inference)>,
+    slips: Slips,
 }
 
 impl Lockstep {
@@ -102,7 +106,8 @@ impl Lockstep {
         let seats = (0..slots)
             .map(|slot| Seat { episodes: (slot..plan.seeds.len()).step_by(slots).collect(), env: None })
             .collect();
-        let mut game = Self { client, open, seeds: plan.seeds, draw_key: plan.draw_key, seats, acting };
+        let Plan { seeds, draw_key, slips, .. } = plan;
+        let mut game = Self { client, open, seeds, draw_key, seats, acting, slips };
         for row in 0..slots {
             game.take_seat(row).await?;
         }
@@ -170,7 +175,11 @@ impl Lockstep {
     async fn choose(&mut self) -> Result<Vec<Option<HumanAction>>, ActorError> {
         let Some((policy, state, inference)) = &mut self.acting else {
             // Advice is absent only on final frames, which nobody acts on.
-            let advice = |seat: &Seat| seat.current().map(|seen| seen.advice.unwrap_or_default());
+            let advice = |seat: &Seat| {
+                let seen = seat.current()?;
+                let slip = self.slips.at(*seat.episodes.front()? as u64, u64::from(seen.episode_step));
+                Some(slip.unwrap_or_else(|| seen.advice.unwrap_or_default()))
+            };
             return Ok(self.seats.iter().map(advice).collect());
         };
         let blank = self.open.frame_height as usize * self.open.frame_width as usize * 3;

@@ -4,6 +4,7 @@ use crate::config::WorldConfig;
 use crate::error::ActorError;
 use crate::lockstep::{Event, Lockstep, Plan, Played};
 use crate::player::Player;
+use crate::slips::Slips;
 use crate::statistics::mean_stderr;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ pub struct RecordSetup {
     pub slots: usize,
     /// Seed of the episodes.
     pub run_seed: u64,
+    /// Chance per step that the scripted player's hand slips for a moment; slips are recorded as played.
+    pub slips: f64,
     /// Folder of the new dataset.
     pub out: PathBuf,
 }
@@ -81,6 +84,7 @@ pub async fn record(
         seeds: seeds.clone(),
         slots: setup.slots,
         draw_key: [setup.run_seed, ROLE],
+        slips: Slips { seed: setup.run_seed, probability: setup.slips },
     })
     .await?;
     let (finished, inbox) = mpsc::channel(EPISODES_WAITING);

@@ -60,6 +60,9 @@ pub struct DemonstrationsSection {
     pub episodes: usize,
     /// Streams recorded at the same time.
     pub slots: usize,
+    /// Chance per step that the scripted player's hand slips for a moment: the mouse jerks, keys are let go. People
+    /// slip too, and their way back is worth showing.
+    pub slips: f64,
 }
 
 /// Held-out evaluation; every arm plays the same seeds.
@@ -115,7 +118,7 @@ impl Default for RunSection {
 
 impl Default for DemonstrationsSection {
     fn default() -> Self {
-        Self { episodes: 256, slots: 16 }
+        Self { episodes: 256, slots: 16, slips: 0.0 }
     }
 }
 
@@ -173,6 +176,9 @@ impl RunConfig {
             if value == 0 {
                 return refuse(key, "must be at least 1".into());
             }
+        }
+        if !(0.0..=0.5).contains(&self.demonstrations.slips) {
+            return refuse("demonstrations.slips", "must be between 0 and 0.5".into());
         }
         if self.run.name.is_empty() || self.run.name.contains(['/', '\\']) {
             return refuse("run.name", "must be a folder name, not empty and without slashes".into());

@@ -18,6 +18,7 @@ fn network() -> Player {
 
 async fn recorded(url: &str, player: Player, out: &Path) -> (RecordSummary, Vec<RecordedEpisode>) {
     let setup = RecordSetup {
+        slips: 0.0,
         envserver: url.to_owned(),
         world: world("native", STEPS),
         player,

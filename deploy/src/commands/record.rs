@@ -28,6 +28,7 @@ pub(crate) async fn run(config: RunConfig, args: RecordArgs) -> anyhow::Result<(
         episodes: args.episodes,
         slots: config.demonstrations.slots.min(args.episodes),
         run_seed: config.run.seed,
+        slips: config.demonstrations.slips,
         out: args.out.clone(),
     };
     let progress = Progress::new("record");

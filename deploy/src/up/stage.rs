@@ -104,6 +104,7 @@ async fn demonstrations(run: &mut Run) -> anyhow::Result<()> {
         episodes: config.demonstrations.episodes,
         slots: config.demonstrations.slots.min(config.demonstrations.episodes),
         run_seed: config.run.seed,
+        slips: config.demonstrations.slips,
         out,
     };
     let progress = Progress::new("record demonstrations");
