@@ -1,9 +1,8 @@
-//! Slips of a demonstrator's hand: now and then the mouse jerks for a moment and the keys are let go. What is recorded
-//! is what was done, slips included, and the player's way back from them; a flawless player never shows the states
-//! that a clone drifts into. Which steps slip is a hash of (seed, episode, step).
+//! Slips of a demonstrator's hand: now and then the keys are let go for a moment and the mouse twitches. What is recorded
+//! is what was done, slips included, and the player's way back from them: people err, and what their clone errs in
+//! with them is for reward to take away. Which steps slip is a hash of (seed, episode, step).
 
 use vpt_proto::envserver::v1::HumanAction;
-use vpt_proto::keys;
 use vpt_runtime::counter_hash::{counter_hash, counter_uniform};
 
 /// Names this stream of random numbers: "slip".
@@ -12,8 +11,8 @@ const KEY: u64 = 0x736c_6970;
 /// The longest slip, in steps.
 const LONGEST: u64 = 4;
 
-/// Mouse movements of a slip, in degrees a step; they decode the policy's own camera bins.
-const JERKS: [f32; 6] = [-10.0, -5.809_5, -3.215_4, 3.215_4, 5.809_5, 10.0];
+/// Mouse movement of a slip, in degrees a step: one of the policy's own camera bins.
+const TWITCH: f32 = 1.609_498_6;
 
 /// When and how a hand slips.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,18 +31,14 @@ impl Slips {
         (0..LONGEST.min(step + 1)).map(|age| (age, step - age)).find_map(|(age, start)| {
             let begins = counter_uniform(&[KEY, self.seed, episode, start]) < self.probability;
             let draw = counter_hash(&[KEY, self.seed, episode, start, 1]);
-            (begins && age <= draw % LONGEST).then(|| jerk(draw >> 8))
+            (begins && age <= draw % LONGEST).then(|| twitch(draw >> 8))
         })
     }
 }
 
-fn jerk(draw: u64) -> HumanAction {
-    let pick = |bits: u64| JERKS[(bits % JERKS.len() as u64) as usize];
-    HumanAction {
-        keys: if draw & 1 == 1 { keys::FORWARD } else { 0 },
-        pitch_delta: pick(draw >> 1) / 3.0,
-        yaw_delta: pick(draw >> 16),
-    }
+fn twitch(draw: u64) -> HumanAction {
+    let yaw_delta = if draw & 1 == 1 { TWITCH } else { -TWITCH };
+    HumanAction { keys: 0, pitch_delta: 0.0, yaw_delta }
 }
 
 #[cfg(test)]

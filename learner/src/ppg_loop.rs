@@ -33,6 +33,7 @@ pub(crate) fn run(
     frozen: Option<FrozenPolicy>,
 ) -> Result<(), LearnerError> {
     let config = session.setup.learner.ppg.clone();
+    trainer.set_value_head_lr(config.value_head_lr);
     let at_checkpoint = trainer.counters.policy_phases;
     let mut ppg =
         PpgLoop { session, trainer, frozen, config, buffer: Vec::new(), buffered_phases: 0, at_checkpoint };
@@ -190,7 +191,9 @@ impl PpgLoop<'_> {
             Some(frozen) => stopwatch.during("forward", || frozen.follow(batch))?,
             None => Vec::new(),
         };
-        let lr = if warmup && self.config.warmup_lr > 0.0 { self.config.warmup_lr } else { self.config.lr };
+        self.trainer.set_action_head_lr(
+            self.config.lr_schedule.at(self.config.action_head_lr, self.progress()),
+        );
         let kl_coef = kl_coefficient(self.config.kl_coef, self.config.kl_decay, phase);
         metrics::kl_coef(kl_coef);
         let session = &*self.session;
@@ -199,7 +202,7 @@ impl PpgLoop<'_> {
             unrolls: batch,
             frozen: &frozen,
             seed: session.setup.run_seed,
-            lr: self.config.lr_schedule.at(lr, self.progress()),
+            lr: self.config.lr_schedule.at(self.config.lr, self.progress()),
             kl_coef,
             stopwatch: &stopwatch,
             stop: &|| beat(session),
@@ -230,6 +233,10 @@ impl PpgLoop<'_> {
         if self.config.aux_epochs > 0 {
             self.buffer.extend(batch);
             self.buffered_phases += 1;
+            let keep = self.config.aux_unrolls;
+            if keep > 0 {
+                self.buffer.drain(..self.buffer.len().saturating_sub(keep));
+            }
         }
     }
 

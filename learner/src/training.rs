@@ -9,6 +9,11 @@ use crate::error::LearnerError;
 use crate::metrics;
 use crate::stopwatch::Stopwatch;
 
+/// What the names of the true value head's parameters begin with.
+const VALUE_HEAD: &str = "value_head.";
+/// What the names of both action heads' parameters begin with.
+const ACTION_HEADS: &str = "pi_head.";
+
 /// How far training has come; part of every checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +87,22 @@ impl Trainer {
         let counters = Counters::default();
         let config = config.clone();
         Ok(Self { config, device, parameters, policy, adam, aux_adam, stopwatch, counters })
+    }
+
+    /// Gives the true value head a learning rate of its own in both phases; 0 leaves it the phase's.
+    pub(crate) fn set_value_head_lr(&mut self, lr: f64) {
+        if lr > 0.0 {
+            for adam in [Some(&mut self.adam), self.aux_adam.as_mut()].into_iter().flatten() {
+                adam.set_prefix_lr(VALUE_HEAD, lr);
+            }
+        }
+    }
+
+    /// Gives the action heads a learning rate of their own in the policy phase; 0 leaves them the phase's.
+    pub(crate) fn set_action_head_lr(&mut self, lr: f64) {
+        if lr > 0.0 {
+            self.adam.set_prefix_lr(ACTION_HEADS, lr);
+        }
     }
 
     /// Makes the policy that trains with `gradient`.

@@ -53,6 +53,8 @@ struct Moments {
 #[derive(Debug)]
 pub struct Adam {
     config: AdamConfig,
+    /// Learning rates of the parameters whose names begin so, in place of `config.lr`.
+    prefix_lr: Vec<(String, f64)>,
     moments: BTreeMap<String, Moments>,
 }
 
@@ -72,12 +74,24 @@ impl Adam {
             square: vec![0.0; var.elem_count()],
             steps: 0,
         };
-        Self { config, moments: vars.iter().map(|(name, var)| (name.clone(), zero(var))).collect() }
+        let moments = vars.iter().map(|(name, var)| (name.clone(), zero(var))).collect();
+        Self { config, prefix_lr: Vec::new(), moments }
     }
 
     /// Sets the learning rate of the steps to come.
     pub fn set_lr(&mut self, lr: f64) {
         self.config.lr = lr;
+    }
+
+    /// Gives the parameters whose names begin with `prefix` a learning rate of their own.
+    pub fn set_prefix_lr(&mut self, prefix: &str, lr: f64) {
+        self.prefix_lr.retain(|(known, _)| known != prefix);
+        self.prefix_lr.push((prefix.to_owned(), lr));
+    }
+
+    fn lr_of(&self, name: &str) -> f64 {
+        let own = self.prefix_lr.iter().find(|(prefix, _)| name.starts_with(prefix));
+        own.map_or(self.config.lr, |(_, lr)| *lr)
     }
 
     /// The settings in force.
@@ -110,12 +124,13 @@ impl Adam {
         let clip = max_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
         for (name, var) in vars {
             let Some(grad) = gradients.get(name) else { continue };
+            let config = AdamConfig { lr: self.lr_of(name), ..self.config };
             let moments = self
                 .moments
                 .get_mut(name)
                 .ok_or_else(|| PolicyError::UnknownParameter { name: name.clone() })?;
             moments.steps += 1;
-            let step = step_numbers(&self.config, moments.steps, clip);
+            let step = step_numbers(&config, moments.steps, clip);
             adam_update(var.as_tensor(), grad, (&mut moments.mean, &mut moments.square), step)?;
         }
         Ok(norm)

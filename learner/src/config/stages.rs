@@ -146,6 +146,8 @@ pub struct PpgConfig {
     pub kl_direction: KlDirection,
     /// Policy phases before each auxiliary phase.
     pub policy_phases_per_aux: u64,
+    /// Unrolls an auxiliary phase trains on, the newest since the one before; 0 is all of them.
+    pub aux_unrolls: usize,
     /// Passes of an auxiliary phase; 0 switches it off.
     pub aux_epochs: u64,
     /// Weight of the auxiliary head's loss.
@@ -156,8 +158,11 @@ pub struct PpgConfig {
     pub beta_clone: f64,
     /// Learning rate of the policy phase.
     pub lr: f64,
-    /// Learning rate of the value head in the policy phase; 0 takes `lr`. (Only with `value_warmup_phases`.)
-    pub warmup_lr: f64,
+    /// Learning rate of the true value head, in every phase; 0 takes the phase's. Apart from the trunk it can follow the
+    /// returns much faster than the policy may move.
+    pub value_head_lr: f64,
+    /// Learning rate of the action heads in the policy phase, where `lr_schedule` applies to it; 0 takes `lr`.
+    pub action_head_lr: f64,
     /// Learning rate of the auxiliary phase.
     pub aux_lr: f64,
     /// "constant" or "linear" (to 0 at `total_env_steps` or `max_seconds`).
@@ -197,12 +202,14 @@ impl Default for PpgConfig {
             kl_decay: 0.9995,
             kl_direction: KlDirection::PretrainedToCurrent,
             policy_phases_per_aux: 8,
+            aux_unrolls: 0,
             aux_epochs: 1,
             aux_value_coef: 0.5,
             aux_true_value_coef: 0.5,
             beta_clone: 1.0,
             lr: 2e-5,
-            warmup_lr: 0.0,
+            value_head_lr: 0.0,
+            action_head_lr: 0.0,
             aux_lr: 2e-5,
             lr_schedule: LrSchedule::Constant,
             weight_decay: 0.04,
