@@ -60,7 +60,7 @@ pub struct DemonstrationsSection {
     pub episodes: usize,
     /// Streams recorded at the same time.
     pub slots: usize,
-    /// Chance per step that the scripted player's hand slips for a moment: the mouse jerks, keys are let go. People
+    /// Chance per step that the scripted player's hand slips for a moment: keys are let go, the mouse twitches. People
     /// slip too, and their way back is worth showing.
     pub slips: f64,
 }

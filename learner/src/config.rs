@@ -233,6 +233,8 @@ impl LearnerConfig {
             ),
             ("ppg.discount", (0.0..=1.0).contains(&ppg.discount), "must be between 0 and 1"),
             ("ppg.gae_lambda", (0.0..=1.0).contains(&ppg.gae_lambda), "must be between 0 and 1"),
+            ("ppg.value_head_lr", ppg.value_head_lr >= 0.0, "must not be negative"),
+            ("ppg.action_head_lr", ppg.action_head_lr >= 0.0, "must not be negative"),
             ("ppg.return_window", ppg.return_window > 0, "must be at least 1"),
             ("checkpoint.every_phases", self.checkpoint.every_phases > 0, "must be at least 1"),
             ("checkpoint.every_updates", self.checkpoint.every_updates > 0, "must be at least 1"),

@@ -158,7 +158,9 @@ fn a_full_disk_while_checkpointing_is_named_and_costs_no_earlier_checkpoint() {
         .expect("sh");
     let (code, text) = outcome(&output);
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains("policy.safetensors") && text.contains("cannot write"), "{text}");
+    for words in ["policy.safetensors", "cannot write", "earlier checkpoints are untouched"] {
+        assert!(text.contains(words), "`{words}` is missing:\n{text}");
+    }
 
     assert_eq!(checkpoints(&out), before, "earlier checkpoints stay, nothing half-written remains");
     let report = dir.path().join("report");

@@ -6,6 +6,7 @@ use std::sync::Once;
 
 use anyhow::anyhow;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 use serde_json::Value;
 
@@ -57,7 +58,13 @@ pub fn curves(
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..right, padded(low, high))
         .map_err(failed(path))?;
-    chart.configure_mesh().x_desc(x_label).label_style((FONT, 14)).draw().map_err(failed(path))?;
+    chart
+        .configure_mesh()
+        .x_desc(x_label)
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .label_style((FONT, 14))
+        .draw()
+        .map_err(failed(path))?;
     for (index, (name, curve)) in curves.iter().enumerate() {
         let color = Palette99::pick(index).to_rgba();
         let upper = curve.iter().map(|p| (p.step, p.value + p.stderr));
@@ -129,7 +136,10 @@ pub fn arms(path: &Path, title: &str, summary: &Value) -> anyhow::Result<()> {
         let whisker =
             ErrorBar::new_vertical(x, mean - stderr, *mean, mean + stderr, BLACK.stroke_width(2), 12);
         chart.draw_series([whisker]).map_err(failed(path))?;
-        let label = Text::new(format!("{mean:.2}"), (x + 0.05, mean + stderr), (FONT, 16));
+        let centred = Pos::new(HPos::Center, VPos::Bottom);
+        let style = TextStyle::from((FONT, 16).into_font()).pos(centred);
+        let above = mean + stderr + 0.01 * (high - low);
+        let label = Text::new(format!("{mean:.2}"), (x, above), style);
         chart.draw_series([label]).map_err(failed(path))?;
     }
     root.present().map_err(fail)

@@ -78,7 +78,7 @@ impl CheckpointError {
         move |source| Self::Io { action, path, source }
     }
 
-    /// True when the disk or quota is full.
+    /// True when the disk or quota is full, or a file may not grow further.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))
@@ -86,7 +86,8 @@ impl CheckpointError {
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -115,6 +115,25 @@ fn the_kl_to_itself_is_zero_and_grows_as_the_policy_moves() {
 }
 
 #[test]
+fn an_auxiliary_phase_keeps_the_newest_unrolls_it_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = bench(config(dir.path()), &tiny());
+    bench.session.setup.learner.ppg.aux_unrolls = 12;
+    let (mut trainer, _) = bench.trainer();
+    let config = bench.session.setup.learner.ppg.clone();
+    let mut slots = slots(8);
+    let batches: Vec<_> = (0..2).map(|_| batch(&trainer, &mut slots, &config)).collect();
+    let mut ppg = loop_over(&mut bench, &mut trainer, None);
+    for unrolls in batches {
+        ppg.keep(unrolls);
+    }
+    let sequences: Vec<u64> = ppg.buffer.iter().map(|unroll| unroll.sequence).collect();
+    let (old, new) = (sequences[0], sequences[11]);
+    assert_eq!(sequences, [[old; 4].as_slice(), &[new; 8]].concat());
+    assert_eq!((new, ppg.buffered_phases), (old + 1, 2));
+}
+
+#[test]
 fn warm_up_moves_the_value_head_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let mut bench = bench(config(dir.path()), &tiny());

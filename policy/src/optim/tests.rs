@@ -66,6 +66,20 @@ fn ten_steps_agree_with_the_same_by_hand() {
 }
 
 #[test]
+fn a_prefix_has_a_learning_rate_of_its_own() {
+    let vars = vars();
+    let before: Vec<Vec<f32>> = vars.iter().map(|(_, var)| var.to_vec1().unwrap()).collect();
+    let mut adam = Adam::for_vars(&vars, AdamConfig { lr: 1e-3, weight_decay: 0.0, ..settings(WeightDecay::Coupled) });
+    adam.set_prefix_lr(&vars[0].0, 0.5);
+    adam.set_prefix_lr(&vars[0].0, 1e-1);
+    adam.step_vars(&vars, &gradients(&vars, 0), None).unwrap();
+    let moved = |i: usize| (vars[i].1.to_vec1::<f32>().unwrap()[0] - before[i][0]).abs();
+    // Adam's first step is the learning rate, whatever the gradient.
+    assert!((moved(0) - 1e-1).abs() < 1e-4, "{}", moved(0));
+    assert!((moved(1) - 1e-3).abs() < 1e-5, "{}", moved(1));
+}
+
+#[test]
 fn a_restored_optimiser_goes_on_bit_for_bit() {
     let (one, two) = (vars(), vars());
     let config = settings(WeightDecay::Coupled);
