@@ -191,9 +191,8 @@ impl PpgLoop<'_> {
             Some(frozen) => stopwatch.during("forward", || frozen.follow(batch))?,
             None => Vec::new(),
         };
-        self.trainer.set_action_head_lr(
-            self.config.lr_schedule.at(self.config.action_head_lr, self.progress()),
-        );
+        self.trainer
+            .set_action_head_lr(self.config.lr_schedule.at(self.config.action_head_lr, self.progress()));
         let kl_coef = kl_coefficient(self.config.kl_coef, self.config.kl_decay, phase);
         metrics::kl_coef(kl_coef);
         let session = &*self.session;

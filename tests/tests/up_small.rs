@@ -94,7 +94,8 @@ reward = 1.0
 #[test]
 fn a_run_ends_by_itself_and_leaves_what_it_promises() {
     let clone_well = ["learner.bc.max_updates=400", "learner.bc.batch_sequences=8", "learner.bc.lr=2e-3"];
-    let mut sets = vec![NEAR, "evaluation.temperature=0.5", "demonstrations.episodes=32", "learner.threads=2"];
+    let mut sets =
+        vec![NEAR, "evaluation.temperature=0.5", "demonstrations.episodes=32", "learner.threads=2"];
     sets.extend(clone_well);
     let up = Up::new(&sets);
     let mut launcher = up.start();

@@ -69,7 +69,8 @@ fn ten_steps_agree_with_the_same_by_hand() {
 fn a_prefix_has_a_learning_rate_of_its_own() {
     let vars = vars();
     let before: Vec<Vec<f32>> = vars.iter().map(|(_, var)| var.to_vec1().unwrap()).collect();
-    let mut adam = Adam::for_vars(&vars, AdamConfig { lr: 1e-3, weight_decay: 0.0, ..settings(WeightDecay::Coupled) });
+    let mut adam =
+        Adam::for_vars(&vars, AdamConfig { lr: 1e-3, weight_decay: 0.0, ..settings(WeightDecay::Coupled) });
     adam.set_prefix_lr(&vars[0].0, 0.5);
     adam.set_prefix_lr(&vars[0].0, 1e-1);
     adam.step_vars(&vars, &gradients(&vars, 0), None).unwrap();
