@@ -204,7 +204,7 @@ impl LearnerConfig {
     /// [`LearnerError::Config`] for the first value that makes no sense.
     pub fn validate(&self) -> Result<(), LearnerError> {
         let (bc, ppg) = (&self.bc, &self.ppg);
-        let rules: [(&'static str, bool, &'static str); 16] = [
+        let rules: [(&'static str, bool, &'static str); 18] = [
             ("unroll_length", self.unroll_length > 0, "must be at least 1"),
             ("heartbeat_deadline_seconds", self.heartbeat_deadline_seconds > 0.0, "must be above 0"),
             ("bc.batch_sequences", bc.batch_sequences > 0, "must be at least 1"),
