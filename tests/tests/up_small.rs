@@ -78,13 +78,13 @@ fn metrics(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
 }
 
-/// A trunk within arm's reach: easy enough for a clone of seconds to get logs.
+/// A trunk a step away: easy enough for a clone of seconds to get logs.
 const NEAR: &str = r#"world.task=name = "near"
 episode_steps = 120
 
 [spawn]
 random_yaw = true
-trunk_distance = [1.0, 2.0]
+trunk_distance = [2.5, 4.0]
 
 [[rewards]]
 item = "log"
@@ -93,7 +93,12 @@ reward = 1.0
 
 #[test]
 fn a_run_ends_by_itself_and_leaves_what_it_promises() {
-    let clone_well = ["learner.bc.max_updates=400", "learner.bc.batch_sequences=8", "learner.bc.lr=2e-3"];
+    let clone_well = [
+        "evaluation.episodes=16",
+        "learner.bc.max_updates=800",
+        "learner.bc.batch_sequences=8",
+        "learner.bc.lr=2e-3",
+    ];
     let mut sets =
         vec![NEAR, "evaluation.temperature=0.5", "demonstrations.episodes=32", "learner.threads=2"];
     sets.extend(clone_well);
@@ -111,7 +116,7 @@ fn a_run_ends_by_itself_and_leaves_what_it_promises() {
     for arm in ["scripted", "untrained", "bc", "bc_continued", "ppg"] {
         let result = &summary[arm];
         assert!(result["mean"].is_f64() && result["stderr"].is_f64(), "{arm}: {summary}");
-        assert_eq!(result["episodes"], 8, "{arm}");
+        assert_eq!(result["episodes"], 16, "{arm}");
     }
     assert!(summary["scripted"]["mean"].as_f64() > Some(0.5), "the scripted player gets its log: {summary}");
     assert_eq!(summary["restarts"], serde_json::json!({}), "nothing was restarted");
@@ -132,7 +137,7 @@ fn a_run_ends_by_itself_and_leaves_what_it_promises() {
     // The checkpoint alone gives the number again.
     let out = up.path("again").display().to_string();
     let latest = up.path("checkpoints/latest").display().to_string();
-    let (code, text) = outcome(&vpt(&["eval", "--checkpoint", &latest, "--episodes", "8", "--out", &out]));
+    let (code, text) = outcome(&vpt(&["eval", "--checkpoint", &latest, "--episodes", "16", "--out", &out]));
     assert_eq!(code, 0, "{text}");
     let again = json(&up.path("again/eval.json"));
     assert!(again["mean"].as_f64() > Some(0.0), "nothing to compare: {again}");
