@@ -7,8 +7,11 @@
 //! - [`tensor`]: checked conversions between wire tensors and plain numbers
 //! - [`frame_codec`]: lossless packing of consecutive frames
 //! - [`shard`]: recorded play on disk
+//! - [`cursor`], [`frame_resize`]: a recorded frame as the network sees it
 
+pub mod cursor;
 pub mod frame_codec;
+pub mod frame_resize;
 pub mod keys;
 pub mod limits;
 pub mod shard;
