@@ -11,6 +11,14 @@ pub enum PolicyError {
         /// What is wrong with it and what would do.
         reason: String,
     },
+    /// A value of [`InverseDynamicsConfig`](crate::InverseDynamicsConfig) that no network can be built from.
+    #[error("inverse_dynamics.{key}: {reason}")]
+    InverseDynamicsConfig {
+        /// The key at fault.
+        key: &'static str,
+        /// What is wrong with it and what would do.
+        reason: String,
+    },
     /// Weights that do not fit the architecture; every problem is listed.
     #[error("the weights do not fit the architecture: {}", problems.join("; "))]
     Weights {

@@ -7,9 +7,14 @@
 mod fan_in;
 mod heads;
 mod impala_cnn;
+mod inverse_dynamics;
 mod masked_attention;
 mod residual_recurrent_block;
+mod temporal_conv;
+mod unmasked_attention;
 mod visibility;
+
+pub use inverse_dynamics::{InverseDynamics, InverseDynamicsOutput};
 
 use candle_core::{DType, Tensor};
 

@@ -1,20 +1,23 @@
-//! The weights of a policy under OpenAI's names and shapes, trainable or frozen.
+//! The weights of a policy or inverse dynamics model under OpenAI's names and shapes, trainable or frozen.
 
+mod architecture;
 mod export;
 mod init;
 pub(crate) mod layout;
+mod stored;
 
+pub use architecture::Architecture;
 pub use export::ExportDType;
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::SafeTensors;
 
 use crate::config::PolicyConfig;
 use crate::error::{PolicyError, Result};
 use crate::value_normalizer::ValueNormalizer;
-use layout::{AUX_PREFIX, DEBIASING_TERM, Initial, RUNNING_MEAN, RUNNING_MEAN_SQ, Spec};
+use layout::{DEBIASING_TERM, Initial, RUNNING_MEAN, RUNNING_MEAN_SQ, Spec};
 
 /// One tensor; `tensor` shares its storage with `var`, so an update of the variable is seen through it.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ struct Entry {
 /// An ordered map from OpenAI's parameter names to f32 tensors. Trainable ones track gradients; frozen ones do not.
 #[derive(Debug)]
 pub struct Parameters {
-    config: PolicyConfig,
+    architecture: Architecture,
     entries: BTreeMap<String, Entry>,
     device: Device,
 }
@@ -37,16 +40,18 @@ impl Parameters {
     ///
     /// # Errors
     /// An architecture that cannot be built.
-    pub fn init(config: &PolicyConfig, seed: u64, device: &Device) -> Result<Self> {
-        config.validate()?;
-        let mut parameters = Self::empty(config, device);
-        for spec in layout::specs(config) {
+    pub fn init(architecture: impl Into<Architecture>, seed: u64, device: &Device) -> Result<Self> {
+        let architecture = architecture.into();
+        architecture.validate()?;
+        let specs = layout::specs(&architecture);
+        let mut parameters = Self::empty(architecture, device);
+        for spec in specs {
             parameters.insert(&spec, init::values(&spec, seed), true)?;
         }
         Ok(parameters)
     }
 
-    /// Weights from a safetensors file of f32 or bf16 tensors. The auxiliary value head may be absent: a trainable
+    /// Weights from a safetensors file of f32, f16 or bf16 tensors. The auxiliary value head may be absent: a trainable
     /// set then gets a fresh one, a frozen set goes without.
     ///
     /// # Errors
@@ -54,46 +59,49 @@ impl Parameters {
     /// finite: all are listed.
     pub fn from_safetensors(
         bytes: &[u8],
-        config: &PolicyConfig,
+        architecture: impl Into<Architecture>,
         trainable: bool,
         device: &Device,
     ) -> Result<Self> {
-        config.validate()?;
+        let architecture = architecture.into();
+        architecture.validate()?;
         let file = SafeTensors::deserialize(bytes)?;
-        let mut stored: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
-        let specs = layout::specs(config);
-        let with_aux = stored.keys().any(|name| name.starts_with(AUX_PREFIX));
-        let mut parameters = Self::empty(config, device);
-        let mut problems = Vec::new();
-        for spec in &specs {
-            if spec.is_aux() && !with_aux {
-                if trainable {
-                    parameters.insert(spec, init::values(spec, 0), true)?;
-                }
-                continue;
-            }
-            let Some(view) = stored.remove(&spec.name) else {
-                problems.push(format!("{} is missing", spec.name));
-                continue;
-            };
-            if view.shape() != spec.shape {
-                problems.push(format!("{} is {:?}, not {:?}", spec.name, view.shape(), spec.shape));
-                continue;
-            }
-            match read_f32(&view) {
-                Some(values) if values.iter().all(|x| x.is_finite()) => {
-                    parameters.insert(spec, values, trainable)?;
-                }
-                Some(_) => problems.push(format!("{} holds values that are not finite", spec.name)),
-                None => problems.push(format!("{} is {:?}, not F32 or BF16", spec.name, view.dtype())),
-            }
-        }
-        problems.extend(stored.keys().map(|name| format!("{name} is not part of it")));
-        if problems.is_empty() { Ok(parameters) } else { Err(PolicyError::Weights { problems }) }
+        stored::assemble(file.iter().collect(), &[], architecture, trainable, device)
     }
 
-    fn empty(config: &PolicyConfig, device: &Device) -> Self {
-        Self { config: config.clone(), entries: BTreeMap::new(), device: device.clone() }
+    /// Weights from tensors by name, as [`from_safetensors`](Self::from_safetensors) takes them from a file.
+    ///
+    /// # Errors
+    /// Any tensor that is missing, extra, mis-shaped, mis-typed or not finite: all are listed.
+    pub fn from_tensors(
+        tensors: &BTreeMap<String, Tensor>,
+        architecture: impl Into<Architecture>,
+        trainable: bool,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::from_tensors_ignoring(tensors, &[], architecture, trainable, device)
+    }
+
+    /// As [`from_tensors`](Self::from_tensors), but tensors named in `ignored` may be there though the architecture has
+    /// none of that name.
+    ///
+    /// # Errors
+    /// As [`from_tensors`](Self::from_tensors).
+    pub fn from_tensors_ignoring(
+        tensors: &BTreeMap<String, Tensor>,
+        ignored: &[&str],
+        architecture: impl Into<Architecture>,
+        trainable: bool,
+        device: &Device,
+    ) -> Result<Self> {
+        let architecture = architecture.into();
+        architecture.validate()?;
+        let stored = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        stored::assemble(stored, ignored, architecture, trainable, device)
+    }
+
+    fn empty(architecture: Architecture, device: &Device) -> Self {
+        Self { architecture, entries: BTreeMap::new(), device: device.clone() }
     }
 
     fn insert(&mut self, spec: &Spec, values: Vec<f32>, trainable: bool) -> Result<()> {
@@ -110,8 +118,22 @@ impl Parameters {
 
     /// The architecture these are the weights of.
     #[must_use]
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The configuration of the policy these are the weights of.
+    ///
+    /// # Panics
+    /// When they are of an inverse dynamics model; ask for the [`architecture`](Self::architecture) where they may be.
+    #[must_use]
     pub fn config(&self) -> &PolicyConfig {
-        &self.config
+        match &self.architecture {
+            Architecture::Policy(config) => config,
+            Architecture::InverseDynamics(_) => {
+                panic!("the weights of an inverse dynamics model are no policy")
+            }
+        }
     }
 
     /// The device the tensors live on.
@@ -150,7 +172,7 @@ impl Parameters {
     /// # Errors
     /// When the device has no memory for it.
     pub fn frozen_copy(&self) -> Result<Self> {
-        let mut copy = Self::empty(&self.config, &self.device);
+        let mut copy = Self::empty(self.architecture.clone(), &self.device);
         for (name, entry) in &self.entries {
             let tensor = entry.tensor.detach().copy()?;
             copy.entries.insert(name.clone(), Entry { tensor, var: None });
@@ -161,7 +183,7 @@ impl Parameters {
     /// The value normaliser's statistics.
     ///
     /// # Errors
-    /// When the device fails.
+    /// When the device fails, or the weights are of a network without a value head.
     pub fn normalizer(&self) -> Result<ValueNormalizer> {
         let scalar = |name| -> Result<f64> {
             Ok(f64::from(self.get(name)?.flatten_all()?.get(0)?.to_scalar::<f32>()?))
@@ -176,7 +198,7 @@ impl Parameters {
     /// Stores the value normaliser's statistics (as f32, which [`ValueNormalizer::update`] keeps exact).
     ///
     /// # Errors
-    /// When the device fails.
+    /// When the device fails, or the weights are of a network without a value head.
     pub fn set_normalizer(&mut self, normalizer: &ValueNormalizer) -> Result<()> {
         for (name, value) in [
             (RUNNING_MEAN, normalizer.running_mean),
@@ -190,29 +212,16 @@ impl Parameters {
         Ok(())
     }
 
-    /// As [`PolicyConfig::fingerprint`].
+    /// As [`Architecture::fingerprint`].
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        self.config.fingerprint()
+        self.architecture.fingerprint()
     }
 
     /// Numbers in OpenAI's state dict: everything but the auxiliary value head.
     #[must_use]
     pub fn count(&self) -> usize {
-        layout::count(&self.config)
-    }
-}
-
-/// The tensor's numbers as f32, or nothing when it holds another type.
-fn read_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    let data = view.data();
-    match view.dtype() {
-        Dtype::F32 => Some(data.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()),
-        Dtype::BF16 => {
-            let upcast = |&b: &[u8; 2]| half::bf16::from_le_bytes(b).to_f32();
-            Some(data.as_chunks::<2>().0.iter().map(upcast).collect())
-        }
-        _ => None,
+        layout::count(&self.architecture)
     }
 }
 
@@ -222,5 +231,7 @@ fn host_values(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.flatten_all()?.to_vec1::<f32>()?)
 }
 
+#[cfg(test)]
+mod stored_tests;
 #[cfg(test)]
 mod tests;

@@ -35,19 +35,46 @@ impl ImpalaCnn {
 
     /// u8 `[N, H, W, 3]` to f32 `[N, E]`.
     pub(super) fn forward(&self, frames: &Tensor) -> Result<Tensor> {
-        let mut x = frames.clone();
-        if self.stacks.iter().all(Stack::in_blocks) {
-            let (mut height, mut width) = (frames.dim(1)?, frames.dim(2)?);
-            for (i, stack) in self.stacks.iter().enumerate() {
-                x = stack.forward_whole(&x, (height, width), i + 1 == self.stacks.len())?;
-                (height, width) = (height.div_ceil(2), width.div_ceil(2));
-            }
-        } else {
-            x = ops::frames_to_input(&x)?;
-            for stack in &self.stacks {
-                x = stack.forward(&x)?;
-            }
+        if self.in_blocks() { self.whole(frames) } else { self.layered(&ops::frames_to_input(frames)?) }
+    }
+
+    /// Images that something else has made of the frames, f32 `[N, C, H, W]` or, where the network
+    /// [takes them](Self::takes_blocks), `[N, C/16, H, W, 16]`, to f32 `[N, E]`.
+    pub(super) fn forward_images(&self, images: &Tensor) -> Result<Tensor> {
+        if images.rank() == 5 { self.whole(images) } else { self.layered(images) }
+    }
+
+    /// Whether [`forward_images`](Self::forward_images) may be given blocks of 16 channels, the faster way.
+    pub(super) fn takes_blocks(&self) -> bool {
+        self.in_blocks() && self.stacks[0].first.inputs().is_multiple_of(16)
+    }
+
+    fn in_blocks(&self) -> bool {
+        self.stacks.iter().all(Stack::in_blocks)
+    }
+
+    /// u8 `[N, H, W, 3]` or f32 `[N, C/16, H, W, 16]` through one operation a stack.
+    fn whole(&self, images: &Tensor) -> Result<Tensor> {
+        let rank = images.rank();
+        let (mut height, mut width) = (images.dim(rank - 3)?, images.dim(rank - 2)?);
+        let mut x = images.clone();
+        for (i, stack) in self.stacks.iter().enumerate() {
+            x = stack.forward_whole(&x, (height, width), i + 1 == self.stacks.len())?;
+            (height, width) = (height.div_ceil(2), width.div_ceil(2));
         }
+        self.dense_layers(&x)
+    }
+
+    /// f32 `[N, C, H, W]` layer by layer.
+    fn layered(&self, images: &Tensor) -> Result<Tensor> {
+        let mut x = images.clone();
+        for stack in &self.stacks {
+            x = stack.forward(&x)?;
+        }
+        self.dense_layers(&x)
+    }
+
+    fn dense_layers(&self, x: &Tensor) -> Result<Tensor> {
         self.linear.linear(&self.dense.linear(&x.flatten_from(1)?)?)
     }
 }

@@ -22,7 +22,7 @@ impl Parameters {
     /// When the device fails.
     pub fn to_safetensors(&self, dtype: ExportDType, include_aux: bool) -> Result<Vec<u8>> {
         let mut stored = Vec::with_capacity(self.entries.len());
-        for spec in layout::specs(&self.config) {
+        for spec in layout::specs(&self.architecture) {
             let Some(tensor) = self.find(&spec.name) else { continue };
             if spec.is_aux() && !include_aux {
                 continue;

@@ -1,7 +1,9 @@
-//! Names, shapes and initialisation of every parameter: OpenAI's state dict, plus the auxiliary value head.
+//! Names, shapes and initialisation of every parameter: OpenAI's state dict, plus the policy's auxiliary value head.
 
-use crate::action::{BUTTONS, CAMERA};
+use super::Architecture;
+use crate::action::{BUTTONS, CAMERA, CAMERA_AXES, CAMERA_BINS, KEYS};
 use crate::config::{BLOCKS_PER_STACK, CNN_OUT_SIZE, PolicyConfig, RELATIVE_BASES};
+use crate::inverse_dynamics_config::{CONV3D_TAPS, InverseDynamicsConfig};
 
 pub(crate) const RUNNING_MEAN: &str = "value_head.normalizer.running_mean";
 pub(crate) const RUNNING_MEAN_SQ: &str = "value_head.normalizer.running_mean_sq";
@@ -52,40 +54,76 @@ impl Spec {
 }
 
 /// Every parameter of the architecture, sorted by name.
-pub(crate) fn specs(config: &PolicyConfig) -> Vec<Spec> {
+pub(crate) fn specs(architecture: &Architecture) -> Vec<Spec> {
     let mut list = List::default();
-    list.cnn(config);
-    for layer in 0..config.n_recurrence_layers {
-        list.block(config, layer);
+    match architecture {
+        Architecture::Policy(config) => list.policy(config),
+        Architecture::InverseDynamics(config) => list.inverse_dynamics(config),
     }
-    let hid = config.hidsize;
-    list.fan_in("net.lastlayer", &[hid, hid], 1.0);
-    list.norm("net.final_ln", hid);
-    list.head("pi_head.buttons.linear_layer", BUTTONS, hid);
-    list.head("pi_head.camera.linear_layer", CAMERA, hid);
-    list.head("aux_value_head.linear", 1, hid);
-    // A random true value head was destructive early on; it starts at zero.
-    list.add("value_head.linear.weight", &[1, hid], Initial::Zeros);
-    list.add("value_head.linear.bias", &[1], Initial::Zeros);
-    list.add(RUNNING_MEAN, &[1], Initial::Statistic);
-    list.add(RUNNING_MEAN_SQ, &[1], Initial::Statistic);
-    list.add(DEBIASING_TERM, &[], Initial::Statistic);
     list.0.sort_by(|a, b| a.name.cmp(&b.name));
     list.0
 }
 
 /// Numbers in OpenAI's state dict.
-pub(crate) fn count(config: &PolicyConfig) -> usize {
-    specs(config).iter().filter(|spec| !spec.is_aux()).map(Spec::count).sum()
+pub(crate) fn count(architecture: impl Into<Architecture>) -> usize {
+    specs(&architecture.into()).iter().filter(|spec| !spec.is_aux()).map(Spec::count).sum()
 }
 
 /// Hex of a hash over the sorted names and shapes of OpenAI's state dict.
-pub(crate) fn fingerprint(config: &PolicyConfig) -> String {
+pub(crate) fn fingerprint(architecture: impl Into<Architecture>) -> String {
     let mut hasher = blake3::Hasher::new();
-    for spec in specs(config).iter().filter(|spec| !spec.is_aux()) {
+    for spec in specs(&architecture.into()).iter().filter(|spec| !spec.is_aux()) {
         hasher.update(format!("{} {:?}\n", spec.name, spec.shape).as_bytes());
     }
     hasher.finalize().to_hex().to_string()
+}
+
+/// What the architectures have in common, in numbers.
+struct Trunk {
+    /// Channels of the images that the first stack takes.
+    input_channels: usize,
+    /// Whether the first convolution of all has a norm rather than a bias.
+    first_norm: bool,
+    channels: [usize; 3],
+    /// Side of the last stack's images.
+    side: usize,
+    hidsize: usize,
+    attention_heads: usize,
+    layers: usize,
+    pointwise_ratio: usize,
+    maxlen: usize,
+}
+
+impl From<&PolicyConfig> for Trunk {
+    fn from(config: &PolicyConfig) -> Self {
+        Self {
+            input_channels: 3,
+            first_norm: false,
+            channels: config.conv_channels(),
+            side: config.pooled_sizes()[2],
+            hidsize: config.hidsize,
+            attention_heads: config.attention_heads,
+            layers: config.n_recurrence_layers,
+            pointwise_ratio: config.pointwise_ratio,
+            maxlen: config.maxlen(),
+        }
+    }
+}
+
+impl From<&InverseDynamicsConfig> for Trunk {
+    fn from(config: &InverseDynamicsConfig) -> Self {
+        Self {
+            input_channels: config.conv3d_channels,
+            first_norm: true,
+            channels: config.conv_channels(),
+            side: config.pooled_size(),
+            hidsize: config.hidsize,
+            attention_heads: config.attention_heads,
+            layers: config.n_recurrence_layers,
+            pointwise_ratio: config.pointwise_ratio,
+            maxlen: 0,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -112,18 +150,53 @@ impl List {
         self.add(format!("{name}.bias"), &[outputs], Initial::Uniform { fan_in: inputs });
     }
 
-    fn cnn(&mut self, config: &PolicyConfig) {
-        let channels = config.conv_channels();
+    fn policy(&mut self, config: &PolicyConfig) {
+        let hid = config.hidsize;
+        self.trunk(&config.into());
+        self.head("pi_head.buttons.linear_layer", BUTTONS, hid);
+        self.head("pi_head.camera.linear_layer", CAMERA, hid);
+        self.head("aux_value_head.linear", 1, hid);
+        // A random true value head was destructive early on; it starts at zero.
+        self.add("value_head.linear.weight", &[1, hid], Initial::Zeros);
+        self.add("value_head.linear.bias", &[1], Initial::Zeros);
+        self.add(RUNNING_MEAN, &[1], Initial::Statistic);
+        self.add(RUNNING_MEAN_SQ, &[1], Initial::Statistic);
+        self.add(DEBIASING_TERM, &[], Initial::Statistic);
+    }
+
+    fn inverse_dynamics(&mut self, config: &InverseDynamicsConfig) {
+        let (hid, channels) = (config.hidsize, config.conv3d_channels);
+        let neighbours = [channels, 3, CONV3D_TAPS, 1, 1];
+        self.add("net.conv3d_layer.layer.weight", &neighbours, Initial::RowNorm(1.0));
+        self.add("net.conv3d_layer.layer.bias", &[channels], Initial::Zeros);
+        self.trunk(&config.into());
+        self.head("pi_head.buttons.linear_layer", KEYS * 2, hid);
+        self.head("pi_head.camera.linear_layer", CAMERA_AXES * CAMERA_BINS, hid);
+    }
+
+    /// Everything from the first stack to the latent that the heads take.
+    fn trunk(&mut self, trunk: &Trunk) {
+        self.cnn(trunk);
+        for layer in 0..trunk.layers {
+            self.block(trunk, layer);
+        }
+        self.fan_in("net.lastlayer", &[trunk.hidsize, trunk.hidsize], 1.0);
+        self.norm("net.final_ln", trunk.hidsize);
+    }
+
+    fn cnn(&mut self, trunk: &Trunk) {
+        let channels = trunk.channels;
         // Stack scale sqrt(stacks), over sqrt(blocks), shared by the two convolutions of a block.
         let block_scale = (3f64.sqrt() / (BLOCKS_PER_STACK as f64).sqrt()).sqrt();
         for (stack, &out) in channels.iter().enumerate() {
             let prefix = format!("net.img_process.cnn.stacks.{stack}");
             let first = format!("{prefix}.firstconv");
-            if stack == 0 {
-                self.add(format!("{first}.layer.weight"), &[out, 3, 3, 3], Initial::RowNorm(1.0));
+            let inputs = if stack == 0 { trunk.input_channels } else { channels[stack - 1] };
+            if stack == 0 && !trunk.first_norm {
+                self.add(format!("{first}.layer.weight"), &[out, inputs, 3, 3], Initial::RowNorm(1.0));
                 self.add(format!("{first}.layer.bias"), &[out], Initial::Zeros);
             } else {
-                self.fan_in(&first, &[out, channels[stack - 1], 3, 3], 1.0);
+                self.fan_in(&first, &[out, inputs, 3, 3], 1.0);
             }
             self.norm(&format!("{prefix}.n"), out);
             for block in 0..BLOCKS_PER_STACK {
@@ -133,21 +206,21 @@ impl List {
                 }
             }
         }
-        let side = config.pooled_sizes()[2];
-        self.fan_in("net.img_process.cnn.dense", &[CNN_OUT_SIZE, channels[2] * side * side], 1.4);
-        self.fan_in("net.img_process.linear", &[config.hidsize, CNN_OUT_SIZE], 1.0);
+        let flattened = channels[2] * trunk.side * trunk.side;
+        self.fan_in("net.img_process.cnn.dense", &[CNN_OUT_SIZE, flattened], 1.4);
+        self.fan_in("net.img_process.linear", &[trunk.hidsize, CNN_OUT_SIZE], 1.0);
     }
 
-    fn block(&mut self, config: &PolicyConfig, layer: usize) {
-        let (hid, wide) = (config.hidsize, config.hidsize * config.pointwise_ratio);
+    fn block(&mut self, trunk: &Trunk, layer: usize) {
+        let (hid, wide) = (trunk.hidsize, trunk.hidsize * trunk.pointwise_ratio);
         let prefix = format!("net.recurrent_layer.blocks.{layer}");
-        let residual_scale = (config.n_recurrence_layers as f64).powf(-0.5) * 2f64.powf(-0.5);
+        let residual_scale = (trunk.layers as f64).powf(-0.5) * 2f64.powf(-0.5);
         self.norm(&format!("{prefix}.pre_r_ln"), hid);
         self.fan_in(&format!("{prefix}.mlp0"), &[wide, hid], 1.0);
         self.add(format!("{prefix}.mlp1.layer.weight"), &[hid, wide], Initial::RowNorm(residual_scale));
         self.add(format!("{prefix}.mlp1.layer.bias"), &[hid], Initial::Zeros);
         let attention = format!("{prefix}.r.orc_block");
-        let bases = config.attention_heads * RELATIVE_BASES;
+        let bases = trunk.attention_heads * RELATIVE_BASES;
         for (name, outputs, scale, bias) in [
             ("q_layer", hid, 0.1, true),
             ("k_layer", hid, 0.2, false),
@@ -160,6 +233,6 @@ impl List {
                 self.add(format!("{attention}.{name}.bias"), &[outputs], Initial::Zeros);
             }
         }
-        self.add(format!("{attention}.b_nd"), &[RELATIVE_BASES, config.maxlen()], Initial::Normal(0.2));
+        self.add(format!("{attention}.b_nd"), &[RELATIVE_BASES, trunk.maxlen], Initial::Normal(0.2));
     }
 }

@@ -1,5 +1,7 @@
 //! Initialisation, files and errors of [`Parameters`].
 
+use safetensors::{Dtype, tensor::TensorView};
+
 use super::*;
 
 fn small() -> PolicyConfig {
