@@ -35,6 +35,8 @@ pub enum Command {
     Record(RecordArgs),
     /// Play held-out episodes with a checkpoint and report return and item shares with standard errors.
     Eval(EvalArgs),
+    /// Run a published network over recorded frames: log-probabilities, values and memory out.
+    Infer(InferArgs),
     /// Show one screen of what a learner is doing.
     Status(StatusArgs),
     /// Measure a part of the system; the last line printed is one JSON object.
@@ -148,6 +150,29 @@ pub struct EvalArgs {
     /// Override one key of the checkpoint's run file.
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     pub sets: Vec<String>,
+}
+
+/// Arguments of `vpt infer`.
+#[derive(Debug, Args)]
+pub struct InferArgs {
+    /// OpenAI's `.model` file: which network it is.
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Its weights: OpenAI's `.weights`, or safetensors with the same names.
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Frames to look at (safetensors): `frames` u8 [B, T, H, W, 3] and, for a policy, `first` u8 [B, T].
+    #[arg(long, value_name = "FILE")]
+    pub frames: PathBuf,
+    /// Where the results go (safetensors).
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Memory to start from, written by `--state-out` of an earlier call.
+    #[arg(long, value_name = "FILE")]
+    pub state_in: Option<PathBuf>,
+    /// Where the memory after the last frame goes.
+    #[arg(long, value_name = "FILE")]
+    pub state_out: Option<PathBuf>,
 }
 
 /// Arguments of `vpt status`.

@@ -3,6 +3,7 @@
 
 mod bench;
 mod eval;
+mod infer;
 mod record;
 mod role;
 mod status;
@@ -80,6 +81,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             runtime()?.block_on(record::run(config, args))
         }
         Command::Eval(args) => runtime()?.block_on(eval::run(args)),
+        Command::Infer(args) => infer::run(&args),
         Command::Status(args) => runtime()?.block_on(status::run(&args.learner)),
         Command::Bench(command) => bench::run(command),
     }
