@@ -33,7 +33,9 @@ pub(crate) fn run(
     frozen: Option<FrozenPolicy>,
 ) -> Result<(), LearnerError> {
     let config = session.setup.learner.ppg.clone();
-    trainer.set_value_head_lr(config.value_head_lr);
+    if config.value_head_lr > 0.0 {
+        trainer.set_value_head_lr(config.value_head_lr);
+    }
     let at_checkpoint = trainer.counters.policy_phases;
     let mut ppg =
         PpgLoop { session, trainer, frozen, config, buffer: Vec::new(), buffered_phases: 0, at_checkpoint };
@@ -191,8 +193,10 @@ impl PpgLoop<'_> {
             Some(frozen) => stopwatch.during("forward", || frozen.follow(batch))?,
             None => Vec::new(),
         };
-        self.trainer
-            .set_action_head_lr(self.config.lr_schedule.at(self.config.action_head_lr, self.progress()));
+        if self.config.action_head_lr > 0.0 {
+            let lr = self.config.lr_schedule.at(self.config.action_head_lr, self.progress());
+            self.trainer.set_action_head_lr(lr);
+        }
         let kl_coef = kl_coefficient(self.config.kl_coef, self.config.kl_decay, phase);
         metrics::kl_coef(kl_coef);
         let session = &*self.session;

@@ -89,20 +89,16 @@ impl Trainer {
         Ok(Self { config, device, parameters, policy, adam, aux_adam, stopwatch, counters })
     }
 
-    /// Gives the true value head a learning rate of its own in both phases; 0 leaves it the phase's.
+    /// Gives the true value head a learning rate of its own, in both phases.
     pub(crate) fn set_value_head_lr(&mut self, lr: f64) {
-        if lr > 0.0 {
-            for adam in [Some(&mut self.adam), self.aux_adam.as_mut()].into_iter().flatten() {
-                adam.set_prefix_lr(VALUE_HEAD, lr);
-            }
+        for adam in [Some(&mut self.adam), self.aux_adam.as_mut()].into_iter().flatten() {
+            adam.set_prefix_lr(VALUE_HEAD, lr);
         }
     }
 
-    /// Gives the action heads a learning rate of their own in the policy phase; 0 leaves them the phase's.
+    /// Gives the action heads a learning rate of their own, in the policy phase.
     pub(crate) fn set_action_head_lr(&mut self, lr: f64) {
-        if lr > 0.0 {
-            self.adam.set_prefix_lr(ACTION_HEADS, lr);
-        }
+        self.adam.set_prefix_lr(ACTION_HEADS, lr);
     }
 
     /// Makes the policy that trains with `gradient`.
