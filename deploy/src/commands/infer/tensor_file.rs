@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use candle_core::{DType, Device, Tensor};
+use vpt_runtime::atomic_file;
 
 use super::super::Usage;
 
@@ -43,10 +44,6 @@ impl TensorFile {
 
 /// Writes tensors in the order of their names; the file appears whole or not at all.
 pub(super) fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> anyhow::Result<()> {
-    let partial = path.with_extension("partial");
-    let named: HashMap<&str, Tensor> =
-        tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect();
-    candle_core::safetensors::save(&named, &partial)
-        .with_context(|| format!("cannot write {}", partial.display()))?;
-    std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+    let bytes = safetensors::serialize(tensors, None)?;
+    Ok(atomic_file::write(path, &bytes)?)
 }
