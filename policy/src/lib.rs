@@ -6,7 +6,7 @@
 //! - [`InverseDynamics`], [`inverse_dynamics_window`]: what was pressed between the frames of a video, however long.
 //! - [`action`]: the joint action space and the human-level action; [`distribution`]: log-probabilities and sampling.
 //! - [`ValueNormalizer`]: the space the value heads predict in; [`CounterRng`]: repeatable randomness.
-//! - [`device`]: which devices this build has.
+//! - [`device`]: which devices this build has; [`Precision`]: in which numbers the heavy work is done.
 //! - [`openai`]: the published files, read without executing them, and written back.
 //! - [`ops`]: tensor operations with gradients; [`Adam`], [`Gradients`]: training steps.
 //!
@@ -25,6 +25,7 @@ pub mod openai;
 pub mod ops;
 mod optim;
 mod parameters;
+mod precision;
 mod recurrent_state;
 mod rng;
 mod value_normalizer;
@@ -36,6 +37,7 @@ pub use inverse_dynamics_config::InverseDynamicsConfig;
 pub use net::{InverseDynamics, InverseDynamicsOutput, Policy, PolicyOutput, ValueGradient};
 pub use optim::{Adam, AdamConfig, WeightDecay};
 pub use parameters::{Architecture, ExportDType, Parameters};
+pub use precision::Precision;
 pub use recurrent_state::{LayerState, RawLayerState, RecurrentState};
 pub use rng::CounterRng;
 pub use value_normalizer::ValueNormalizer;
