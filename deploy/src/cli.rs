@@ -188,6 +188,45 @@ pub struct StatusArgs {
 pub enum BenchCommand {
     /// Steps per second of the embedded world with rendering, replaying the scripted player's actions.
     Env(BenchEnvArgs),
+    /// Acting and training steps of a published network on this CPU, in every precision, against PyTorch.
+    Policy(BenchPolicyArgs),
+    /// The process that `bench policy` measures.
+    #[command(hide = true)]
+    PolicyWorker(BenchPolicyWorkerArgs),
+}
+
+/// Arguments of `vpt bench policy`.
+#[derive(Debug, Args)]
+pub struct BenchPolicyArgs {
+    /// Size of the network: tiny, 1x, 2x or 3x.
+    #[arg(long, default_value = "1x")]
+    pub model: String,
+    /// Numbers of threads.
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    pub threads: Vec<usize>,
+    /// Environments that act at once.
+    #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
+    pub batches: Vec<usize>,
+    /// Steps of the chunk that is trained on; 0 leaves training out.
+    #[arg(long, default_value_t = 64)]
+    pub time: usize,
+    /// Calls of each case that count; medians are reported.
+    #[arg(long, default_value_t = 9)]
+    pub rounds: usize,
+    /// A Python with torch to compare with, in the same run.
+    #[arg(long, value_name = "PYTHON")]
+    pub peers: Option<PathBuf>,
+}
+
+/// Arguments of the process that `vpt bench policy` measures.
+#[derive(Debug, Args)]
+pub struct BenchPolicyWorkerArgs {
+    /// Size of the network.
+    #[arg(long)]
+    pub model: String,
+    /// Folder with weights and frames.
+    #[arg(long)]
+    pub folder: PathBuf,
 }
 
 /// Arguments of `vpt bench env`.

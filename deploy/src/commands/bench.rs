@@ -1,5 +1,8 @@
 //! `vpt bench`: measures a part of the system and prints one JSON object as its last line.
 
+mod policy;
+mod worker;
+
 use vpt_envserver::bench::{BenchEnvConfig, bench_env};
 
 use crate::cli::{BenchCommand, BenchEnvArgs};
@@ -7,6 +10,8 @@ use crate::cli::{BenchCommand, BenchEnvArgs};
 pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Env(args) => env(args),
+        BenchCommand::Policy(args) => policy::run(&args),
+        BenchCommand::PolicyWorker(args) => policy::worker(&args),
     }
 }
 
