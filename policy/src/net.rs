@@ -96,12 +96,18 @@ impl Policy {
         Self { value_gradient, ..self }
     }
 
-    /// A copy of the network for acting: frozen, with weights packed for `precision`. Later updates do not reach it.
+    /// The network for acting: frozen, its weights packed for `precision`, without gradients. Later updates of the
+    /// parameters do not reach it. Log-probabilities are those of the network in this precision.
     ///
     /// # Errors
-    /// A precision that this machine cannot do.
-    pub fn for_acting(self, precision: Precision) -> Result<Self> {
-        let _ = precision;
+    /// When the weights are not on the CPU.
+    pub fn for_acting(mut self, precision: Precision) -> Result<Self> {
+        self.cnn.pack(self.config.image_size, precision)?;
+        for block in &mut self.blocks {
+            block.pack(precision)?;
+        }
+        self.last_layer.pack(precision)?;
+        self.heads.pack(precision)?;
         Ok(self)
     }
 

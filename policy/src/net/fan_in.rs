@@ -1,11 +1,14 @@
 //! The layer everything is made of: norm over the inputs, then a convolution or linear map, then ReLU
 //! (`FanInInitReLULayer`). The norm replaces the bias.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::ops;
+use crate::ops::{self, PackedLinear};
 use crate::parameters::Parameters;
+use crate::precision::Precision;
 
 /// Gain and bias of a layer norm or one-group group norm.
 #[derive(Debug, Clone)]
@@ -36,23 +39,38 @@ impl Norm {
 pub(super) struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
+    /// In a network that only acts.
+    packed: Option<Arc<PackedLinear>>,
 }
 
 impl Linear {
     pub(super) fn new(params: &Parameters, name: &str) -> Result<Self> {
         let weight = params.get(&format!("{name}.weight"))?.clone();
-        Ok(Self { weight, bias: params.find(&format!("{name}.bias")).cloned() })
+        Ok(Self { weight, bias: params.find(&format!("{name}.bias")).cloned(), packed: None })
+    }
+
+    /// Packs the weights for acting in `precision`.
+    pub(super) fn pack(&mut self, precision: Precision) -> Result<()> {
+        self.packed = Some(Arc::new(PackedLinear::new(&self.weight, precision)?));
+        Ok(())
     }
 
     /// x `[N, I]` to `[N, O]`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(ops::linear(x, &self.weight, self.bias.as_ref(), false)?)
+        self.map(x, self.bias.as_ref(), false)
     }
 
     /// As [`forward`](Self::forward), the result divided by `temperature` without a pass over it.
     pub(super) fn forward_divided(&self, x: &Tensor, temperature: f64) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(|bias| bias / temperature).transpose()?;
-        Ok(ops::linear(&(x / temperature)?, &self.weight, bias.as_ref(), false)?)
+        self.map(&(x / temperature)?, bias.as_ref(), false)
+    }
+
+    fn map(&self, x: &Tensor, bias: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+        Ok(match &self.packed {
+            Some(packed) => packed.forward(x, bias, relu)?,
+            None => ops::linear(x, &self.weight, bias, relu)?,
+        })
     }
 }
 
@@ -68,6 +86,11 @@ impl FanIn {
         let has_norm = params.find(&format!("{name}.norm.weight")).is_some();
         let norm = has_norm.then(|| Norm::new(params, &format!("{name}.norm"))).transpose()?;
         Ok(Self { norm, layer: Linear::new(params, &format!("{name}.layer"))? })
+    }
+
+    /// Packs a linear layer's weights for acting in `precision`.
+    pub(super) fn pack(&mut self, precision: Precision) -> Result<()> {
+        self.layer.pack(precision)
     }
 
     /// Channels or features in.
@@ -90,14 +113,13 @@ impl FanIn {
 
     /// x `[N, I]` to `[N, O]`.
     pub(super) fn linear(&self, x: &Tensor) -> Result<Tensor> {
-        let Linear { weight, bias } = &self.layer;
         let normed = self.norm.as_ref().map(|norm| norm.forward(x)).transpose()?;
-        Ok(ops::linear(normed.as_ref().unwrap_or(x), weight, bias.as_ref(), true)?)
+        self.layer.map(normed.as_ref().unwrap_or(x), self.layer.bias.as_ref(), true)
     }
 
     /// x `[N, I, H, W]` to `[N, O, H, W]` by a 3x3 convolution, or to half that size with `pool` after it.
     pub(super) fn conv(&self, x: &Tensor, pool: bool) -> Result<Tensor> {
-        let Linear { weight, bias } = &self.layer;
+        let Linear { weight, bias, .. } = &self.layer;
         Ok(match (&self.norm, pool) {
             (Some(norm), _) => ops::norm_conv3x3_relu(x, &norm.gain, &norm.bias, weight, pool)?,
             (None, true) => ops::conv3x3_relu_pool(x, weight, bias.as_ref())?,

@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use super::fan_in::Linear;
 use crate::error::Result;
 use crate::parameters::Parameters;
+use crate::precision::Precision;
 
 #[derive(Debug, Clone)]
 pub(super) struct Heads {
@@ -26,6 +27,14 @@ impl Heads {
             aux_value: has_aux.then(|| Linear::new(params, aux)).transpose()?,
             temperature: f64::from(temperature),
         })
+    }
+
+    /// Packs all weights for acting in `precision`; the value heads', a row each, as f32.
+    pub(super) fn pack(&mut self, precision: Precision) -> Result<()> {
+        self.buttons.pack(precision)?;
+        self.camera.pack(precision)?;
+        self.value.pack(Precision::F32)?;
+        self.aux_value.as_mut().map_or(Ok(()), |head| head.pack(Precision::F32))
     }
 
     /// Latent `[N, E]` to logits `[N, 8641]` and `[N, 121]`, divided by the temperature.

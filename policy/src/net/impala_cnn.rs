@@ -1,13 +1,16 @@
 //! Frames to features: three stacks of convolution, pooling and two residual blocks, then two dense layers
 //! (`lib/impala_cnn.py`). Features are flattened channel-major.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use super::fan_in::{FanIn, Norm};
 use crate::config::BLOCKS_PER_STACK;
 use crate::error::Result;
-use crate::ops;
+use crate::ops::{self, PackedStack};
 use crate::parameters::Parameters;
+use crate::precision::Precision;
 
 #[derive(Debug, Clone)]
 pub(super) struct ImpalaCnn {
@@ -21,6 +24,8 @@ struct Stack {
     first: FanIn,
     norm: Norm,
     blocks: Vec<[FanIn; 2]>,
+    /// In a network that only acts.
+    packed: Option<Arc<PackedStack>>,
 }
 
 impl ImpalaCnn {
@@ -31,6 +36,19 @@ impl ImpalaCnn {
             dense: FanIn::new(params, "net.img_process.cnn.dense")?,
             linear: FanIn::new(params, "net.img_process.linear")?,
         })
+    }
+
+    /// Packs all weights for acting in `precision` on images of `size` pixels a side.
+    pub(super) fn pack(&mut self, size: usize, precision: Precision) -> Result<()> {
+        if self.in_blocks() {
+            let (mut size, last) = (size, self.stacks.len() - 1);
+            for (i, stack) in self.stacks.iter_mut().enumerate() {
+                stack.pack((size, size), i == last, precision)?;
+                size = size.div_ceil(2);
+            }
+        }
+        self.dense.pack(precision)?;
+        self.linear.pack(precision)
     }
 
     /// u8 `[N, H, W, 3]` to f32 `[N, E]`.
@@ -87,6 +105,7 @@ impl Stack {
             first: FanIn::new(params, &format!("{name}.firstconv"))?,
             norm: Norm::new(params, &format!("{name}.n"))?,
             blocks: blocks.collect::<Result<_>>()?,
+            packed: None,
         })
     }
 
@@ -95,13 +114,28 @@ impl Stack {
         self.first.outputs().is_multiple_of(16)
     }
 
-    /// The stack as one operation; `planes` where its result is not for another stack.
-    fn forward_whole(&self, x: &Tensor, (height, width): (usize, usize), planes: bool) -> Result<Tensor> {
+    /// Sizes and parameters as the operation on whole stacks takes them; `planes` where its result is not for another
+    /// stack.
+    fn whole(&self, (height, width): (usize, usize), planes: bool) -> (ops::StackShape, Vec<&Tensor>) {
         let mut parameters = self.first.parameters();
         parameters.extend(self.norm.parameters());
         parameters.extend(self.blocks.iter().flatten().flat_map(FanIn::parameters));
         let (channels_in, channels) = (self.first.inputs(), self.first.outputs());
-        let shape = ops::StackShape { channels_in, channels, height, width, planes };
+        (ops::StackShape { channels_in, channels, height, width, planes }, parameters)
+    }
+
+    fn pack(&mut self, size: (usize, usize), planes: bool, precision: Precision) -> Result<()> {
+        let (shape, parameters) = self.whole(size, planes);
+        self.packed = Some(Arc::new(PackedStack::new(&parameters, shape, precision)?));
+        Ok(())
+    }
+
+    /// The stack as one operation.
+    fn forward_whole(&self, x: &Tensor, size: (usize, usize), planes: bool) -> Result<Tensor> {
+        if let Some(packed) = &self.packed {
+            return Ok(packed.forward(x)?);
+        }
+        let (shape, parameters) = self.whole(size, planes);
         Ok(ops::impala_stack(x, &parameters, shape)?)
     }
 

@@ -11,6 +11,7 @@ use crate::config::{PolicyConfig, RELATIVE_BASES};
 use crate::error::Result;
 use crate::ops;
 use crate::parameters::Parameters;
+use crate::precision::Precision;
 use crate::recurrent_state::LayerState;
 
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub(super) struct MaskedAttention {
     bases: Tensor,
     heads: usize,
     head_size: usize,
+    /// Whether the network only acts: no gradients.
+    acts: bool,
 }
 
 impl MaskedAttention {
@@ -38,7 +41,17 @@ impl MaskedAttention {
             bases: params.get(&format!("{name}.b_nd"))?.clone(),
             heads: config.attention_heads,
             head_size: config.head_size(),
+            acts: false,
         })
+    }
+
+    /// Packs all weights for acting in `precision`; those of the bias by distance, a thousandth of them, as f32.
+    pub(super) fn pack(&mut self, precision: Precision) -> Result<()> {
+        for layer in [&mut self.query, &mut self.key, &mut self.value, &mut self.project] {
+            layer.pack(precision)?;
+        }
+        self.acts = true;
+        self.relative.pack(Precision::F32)
     }
 
     /// x `[B * T, E]` to the attention's output `[B * T, E]`, without the skip, and the memory after the chunk.
@@ -49,6 +62,9 @@ impl MaskedAttention {
         visibility: &Visibility,
         time: usize,
     ) -> Result<(Tensor, LayerState)> {
+        if self.acts {
+            return self.recall(x, memory, visibility);
+        }
         let (batch, maxlen, width) = memory.keys.dims3()?;
         let chunk = (batch, time, width);
         let keys = Tensor::cat(&[&memory.keys, &self.key.forward(x)?.reshape(chunk)?], 1)?;
@@ -72,6 +88,29 @@ impl MaskedAttention {
             values: newest(&values)?,
         };
         Ok((self.project.forward(&merged)?, memory))
+    }
+
+    /// The same without gradients.
+    fn recall(
+        &self,
+        x: &Tensor,
+        memory: &LayerState,
+        visibility: &Visibility,
+    ) -> Result<(Tensor, LayerState)> {
+        let [attended, keys, values] = ops::memory_attention(ops::MemoryQuery {
+            queries: &self.query.forward(x)?,
+            keys: &self.key.forward(x)?,
+            values: &self.value.forward(x)?,
+            relative: &self.relative.forward(x)?,
+            bases: &self.bases,
+            memory_keys: &memory.keys,
+            memory_values: &memory.values,
+            mask: visibility.mask(),
+            heads: self.heads,
+            scale: 1.0 / self.head_size as f32,
+        })?;
+        let memory = LayerState { mask: visibility.new_mask().clone(), keys, values };
+        Ok((self.project.forward(&attended)?, memory))
     }
 
     /// `[B, L, E]` to `[B, H, L, e]`.

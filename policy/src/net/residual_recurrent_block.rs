@@ -10,6 +10,7 @@ use super::visibility::Visibility;
 use crate::config::PolicyConfig;
 use crate::error::Result;
 use crate::parameters::Parameters;
+use crate::precision::Precision;
 use crate::recurrent_state::LayerState;
 
 #[derive(Debug, Clone)]
@@ -28,6 +29,13 @@ impl ResidualRecurrentBlock {
             widen: FanIn::new(params, &format!("{name}.mlp0"))?,
             narrow: Linear::new(params, &format!("{name}.mlp1.layer"))?,
         })
+    }
+
+    /// Packs all weights for acting in `precision`.
+    pub(super) fn pack(&mut self, precision: Precision) -> Result<()> {
+        self.attention.pack(precision)?;
+        self.widen.pack(precision)?;
+        self.narrow.pack(precision)
     }
 
     /// x `[B * T, E]` and the memory before to the same shapes after.

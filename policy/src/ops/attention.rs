@@ -1,5 +1,9 @@
 //! Attention with a relative bias and a mask per query.
 
+mod memory;
+
+pub use memory::{MemoryQuery, memory_attention};
+
 use candle_core::{Result, Tensor};
 
 use super::softmax::masked_softmax;

@@ -3,7 +3,10 @@
 //! Not a call to a general matrix product: a row's result must not depend on how many rows there are (an actor's batch
 //! changes, its log-probabilities must not), and skinny products are where general ones are weakest.
 
+mod packed;
 mod product;
+
+pub use packed::PackedLinear;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;

@@ -42,6 +42,21 @@ pub(crate) trait Simd: Copy {
     fn select_gt(self, x: Self::V, y: Self::V, a: Self::V, b: Self::V) -> Self::V;
     fn sum(self, v: Self::V) -> f32;
     fn max_lane(self, v: Self::V) -> f32;
+    /// To each lane's sum the products of the bf16 pair `x` with the lane's pair in `w`, each rounded once.
+    fn dot_bf16(self, sums: Self::V, x: u32, w: Self::V) -> Self::V;
+    /// To each lane's sum, an i32 in the lane's bits, the products of the four unsigned bytes `x` with the lane's four
+    /// signed bytes in `w`; exact.
+    fn dot_i8(self, sums: Self::V, x: u32, w: Self::V) -> Self::V;
+    /// From i32 in the lanes' bits to f32.
+    fn int_to_float(self, v: Self::V) -> Self::V;
+    /// Rounds to the nearest bf16, of two equally near ones the even one.
+    /// # Safety
+    /// `p` must be writable for `LANES` values.
+    unsafe fn store_bf16(self, p: *mut u16, v: Self::V);
+    /// Rounds to the nearest integer, cuts at -128 and 127 and adds 128; what is not a number becomes 0.
+    /// # Safety
+    /// `p` must be writable for `LANES` values.
+    unsafe fn store_offset_i8(self, p: *mut u8, v: Self::V);
     /// Sums of eight vectors that lie one after another.
     /// # Safety
     /// `p` must be readable for `8 * LANES` values.
@@ -99,6 +114,9 @@ enum Set {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// With the instructions for products of bf16 and of bytes.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Dot,
 }
 
 impl Level {
@@ -119,6 +137,13 @@ impl Level {
             }
             if avx2 && std::is_x86_feature_detected!("avx512f") {
                 all.push(Self(Set::Avx512));
+                if std::is_x86_feature_detected!("avx512bw")
+                    && std::is_x86_feature_detected!("avx512vl")
+                    && std::is_x86_feature_detected!("avx512bf16")
+                    && std::is_x86_feature_detected!("avx512vnni")
+                {
+                    all.push(Self(Set::Avx512Dot));
+                }
             }
         }
         all
@@ -134,6 +159,9 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => unsafe { x86::run_avx512(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Dot => unsafe { x86::run_avx512_dot(kernel) },
         }
     }
 }
@@ -201,6 +229,42 @@ impl Simd for Plain {
         select_gt(x, y, a, b) => if x > y { a } else { b };
     }
     #[inline(always)]
+    fn dot_bf16(self, sums: [f32; 8], x: u32, w: [f32; 8]) -> [f32; 8] {
+        let high = |bits: u32| f32::from_bits(bits & 0xffff_0000);
+        std::array::from_fn(|i| {
+            let w = w[i].to_bits();
+            let sum = high(x).mul_add(high(w), sums[i]);
+            high(x << 16).mul_add(high(w << 16), sum)
+        })
+    }
+    #[inline(always)]
+    fn dot_i8(self, sums: [f32; 8], x: u32, w: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| {
+            let products = x.to_le_bytes().into_iter().zip(w[i].to_bits().to_le_bytes());
+            let sum: i32 = products.map(|(x, w)| i32::from(x) * i32::from(w as i8)).sum();
+            f32::from_bits(sums[i].to_bits().wrapping_add(sum as u32))
+        })
+    }
+    #[inline(always)]
+    fn int_to_float(self, v: [f32; 8]) -> [f32; 8] {
+        v.map(|v| v.to_bits() as i32 as f32)
+    }
+    #[inline(always)]
+    unsafe fn store_bf16(self, p: *mut u16, v: [f32; 8]) {
+        for (i, v) in v.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { *p.add(i) = half::bf16::from_f32(v).to_bits() };
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_offset_i8(self, p: *mut u8, v: [f32; 8]) {
+        for (i, v) in v.into_iter().enumerate() {
+            let cut = if v.is_nan() { -128.0 } else { v.round_ties_even().clamp(-128.0, 127.0) };
+            // SAFETY: the caller's promise.
+            unsafe { *p.add(i) = (cut + 128.0) as u8 };
+        }
+    }
+    #[inline(always)]
     fn sum(self, v: [f32; 8]) -> f32 {
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     }
@@ -218,3 +282,6 @@ impl Simd for Plain {
         v.iter().copied().fold(f32::NEG_INFINITY, f32::max)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,7 +107,7 @@ fn agree(ours: &mut Worker, peer: &mut Worker, folder: &Path, op: Op) -> anyhow:
     if op == Op::Train {
         return Ok(());
     }
-    let mut read = |worker: &mut Worker, name: &str| -> anyhow::Result<Vec<f32>> {
+    let read = |worker: &mut Worker, name: &str| -> anyhow::Result<Vec<f32>> {
         let path = folder.join(name);
         for _ in 0..2 {
             worker.ask(&json!({

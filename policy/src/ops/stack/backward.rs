@@ -9,15 +9,26 @@ use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
 use super::grid::{BLOCK, Grid, accumulate, add_into, affine_into, copy_into, unpool};
-use super::kernels::{Finish, Source, convolve, pack, packed_len, unpack, weight_gradient};
+use super::forward::{Images, block_image, frame_into, from_planes};
+use super::kernels::{Finish, Input, Panels, Source, convolve, pack, packed_len, unpack, weight_gradient};
 use super::norm_gradient::{NormGradient, Target};
-use super::{Images, KEPT, RESIDUALS, Saved, StackOp, block_image, frame_into, from_planes};
+use super::plan::Plan;
+use super::{KEPT, RESIDUALS, Saved, StackOp};
 use crate::ops::norm::Moments;
 use crate::ops::storage::{SharedMut, View, tensor, written};
+use crate::precision::Precision;
+
+/// Nothing is done to a gradient's sums.
+const PLAIN: Finish<'_> = Finish { bias: &[], relu: false };
+
+/// A convolution's input where weights are f32.
+fn exact(values: &[f32]) -> Input<'_> {
+    Input { values, largest: 1.0 }
+}
 
 /// Everything a part reads.
 struct Pass<'a> {
-    op: &'a StackOp,
+    plan: &'a Plan,
     parameters: &'a [f32],
     images: Images<'a>,
     grad: &'a [f32],
@@ -25,14 +36,11 @@ struct Pass<'a> {
     /// Its images.
     kept: &'a [f32],
     want_x: bool,
-    large: Source,
-    small: Source,
     /// What the input gradient of the first convolution reads.
     unpooled: Source,
     /// Weights turned round for the input gradients.
-    first: Vec<f32>,
-    residual: Vec<Vec<f32>>,
-    levels: [f32; 256],
+    first: Option<Panels>,
+    residual: Vec<Panels>,
 }
 
 /// What a part sums: weights' gradients in the kernels' order, and those of gains and biases.
@@ -76,29 +84,27 @@ impl StackOp {
             Images::Blocks(&blocks)
         };
         let (parameters, grads) = (View::<f32>::new(p)?, View::<f32>::new(&grad)?);
-        let (ci, co) = (self.shape.channels_in, self.shape.channels);
-        let (small, unpooled) =
-            (Source::Blocks(self.after().bordered()), Source::Blocks(self.before().bordered()));
+        let plan = &self.plan;
+        let (ci, co) = (plan.shape.channels_in, plan.shape.channels);
+        let unpooled = Source::Blocks(plan.before().bordered());
         // Input channels become outputs and the taps turn round.
         let turned = |source: &Source, inputs: usize, weights: &Range<usize>| {
-            pack(source, inputs, &parameters[weights.clone()], |i, o, tap| (o * inputs + i) * 9 + 8 - tap)
+            let weights = &parameters[weights.clone()];
+            pack(source, Precision::F32, inputs, weights, |i, o, tap| (o * inputs + i) * 9 + 8 - tap)
         };
         let saved = self.saved.get().expect("a tracked forward has saved its moments");
         let kept = saved.kept.as_deref().expect("a tracked forward has kept its images");
         let pass = Pass {
-            op: self,
+            plan,
             parameters: &parameters,
             images,
             grad: &grads,
             saved,
             kept,
             want_x: x.track_op(),
-            large: self.large(),
-            small,
             unpooled,
-            first: if ci == 3 { Vec::new() } else { turned(&unpooled, ci, &self.parts.first) },
-            residual: self.parts.residual.iter().map(|(_, w)| turned(&small, co, w)).collect(),
-            levels: std::array::from_fn(|i| i as f32 / 255.0),
+            first: (ci != 3).then(|| turned(&unpooled, ci, &plan.parts.first)),
+            residual: plan.parts.residual.iter().map(|(_, w)| turned(&plan.small, co, w)).collect(),
         };
         let parts = (n / 4).clamp(1, if ci * co > 1 << 12 { 4 } else { 16 });
         let mut sums = Vec::new();
@@ -122,23 +128,23 @@ impl Pass<'_> {
     /// # Safety
     /// `dx` must have room for every image where it is wanted, and no other task may write this part's images.
     unsafe fn part(&self, images: Range<usize>, dx: SharedMut<f32>) -> Sums {
-        let (after, co) = (self.op.after(), self.op.shape.channels);
-        let parts = &self.op.parts;
-        let residual = || (vec![0.0; 2 * co], vec![0.0; packed_len(&self.small, co)]);
+        let (after, co) = (self.plan.after(), self.plan.shape.channels);
+        let parts = &self.plan.parts;
+        let residual = || (vec![0.0; 2 * co], vec![0.0; packed_len(&self.plan.small, co)]);
         let mut sums = Sums {
-            first: vec![0.0; packed_len(&self.large, co)],
+            first: vec![0.0; packed_len(&self.plan.large, co)],
             first_extra: vec![0.0; parts.first_extra.len()],
             norm: vec![0.0; parts.norm.len()],
             residual: parts.residual.iter().map(|_| residual()).collect(),
         };
-        let back = if self.first.is_empty() { 0 } else { block_len(&self.large) };
+        let back = if self.first.is_none() { 0 } else { block_len(&self.plan.large) };
         let mut scratch = Scratch {
             d: vec![0.0; after.len()],
-            input: vec![0.0; self.small.len()],
-            grad: vec![0.0; self.small.len()],
+            input: vec![0.0; self.plan.small.len()],
+            grad: vec![0.0; self.plan.small.len()],
             back: vec![0.0; after.len()],
             xs: vec![0.0; RESIDUALS * after.len()],
-            large_input: vec![0.0; self.large.len()],
+            large_input: vec![0.0; self.plan.large.len()],
             large_grad: vec![0.0; self.unpooled.len()],
             large_back: vec![0.0; back],
         };
@@ -153,19 +159,19 @@ impl Pass<'_> {
 
     /// From the result's gradient to that of the pooled, normed image, in `scratch.d`.
     fn residual_blocks(&self, i: usize, scratch: &mut Scratch, sums: &mut Sums) {
-        let (op, level, after) = (self.op, self.op.level, self.op.after());
+        let (plan, level, after) = (self.plan, self.plan.level, self.plan.after());
         let len = after.len();
         let (pooled, results) = self.kept[i * KEPT * len..][..KEPT * len].split_at(len);
         let m = &self.saved.moments[i];
-        let grid = self.small.grid();
+        let grid = self.plan.small.grid();
         let Scratch { d, input, grad, back, xs, .. } = scratch;
         let from = &self.grad[i * len..][..len];
-        if op.shape.planes {
+        if plan.shape.planes {
             from_planes(&after, from, d)
         } else {
             d.copy_from_slice(from)
         }
-        affine_into(level, &after, pooled, m[1], &self.parameters[op.parts.norm.clone()], &mut xs[..len]);
+        affine_into(level, &after, pooled, m[1], &self.parameters[plan.parts.norm.clone()], &mut xs[..len]);
         for r in 1..RESIDUALS {
             let (before, x) = xs[(r - 1) * len..].split_at_mut(len);
             add_into(level, before, &results[(2 * r - 1) * len..][..len], &mut x[..len]);
@@ -190,31 +196,31 @@ impl Pass<'_> {
         (input, grad, back): (&mut [f32], &[f32], &'a mut [f32]),
         sums: &mut Sums,
     ) -> NormGradient<'a> {
-        let level = self.op.level;
-        let affine = &self.parameters[self.op.parts.residual[k].0.clone()];
-        affine_into(level, self.small.grid(), x, m, affine, input);
-        weight_gradient(level, &self.small, input, grad, &mut sums.residual[k].1);
-        convolve(level, &self.small, grad, &self.residual[k], Finish { bias: &[], relu: false }, back);
+        let level = self.plan.level;
+        let affine = &self.parameters[self.plan.parts.residual[k].0.clone()];
+        affine_into(level, self.plan.small.grid(), x, m, affine, input);
+        weight_gradient(level, &self.plan.small, input, grad, &mut sums.residual[k].1);
+        convolve(level, &self.plan.small, exact(grad), &self.residual[k], PLAIN, back, 1);
         NormGradient { level, x, m, gain: &affine[..affine.len() / 2], grad: back }
     }
 
     /// From the gradient in `scratch.d` to that of the stack's input.
     fn first_layer(&self, i: usize, scratch: &mut Scratch, sums: &mut Sums, dx: Option<&mut [f32]>) {
-        let (op, level, after) = (self.op, self.op.level, self.op.after());
+        let (plan, level, after) = (self.plan, self.plan.level, self.plan.after());
         let len = after.len();
         let m = &self.saved.moments[i];
         let pooled = &self.kept[i * KEPT * len..][..len];
-        let gain = &self.parameters[op.parts.norm.clone()][..op.shape.channels];
+        let gain = &self.parameters[plan.parts.norm.clone()][..plan.shape.channels];
         let Scratch { d, back, large_input, large_grad, large_back, .. } = scratch;
         // The pooled image is a ReLU's result too: the largest of such results.
         NormGradient { level, x: pooled, m: m[1], gain, grad: d }
             .run(&mut sums.norm, Target::Masked(after, back));
         unpool(self.unpooled.grid(), back, &self.saved.argmax[i * len..][..len], large_grad);
-        let extra = &self.parameters[op.parts.first_extra.clone()];
+        let extra = &self.parameters[plan.parts.first_extra.clone()];
         match self.images {
             Images::Frames(frames) => {
-                frame_into(self.large.grid(), frames, i, &self.levels, large_input);
-                weight_gradient(level, &self.large, large_input, large_grad, &mut sums.first);
+                frame_into(self.plan.large.grid(), frames, i, large_input);
+                weight_gradient(level, &self.plan.large, large_input, large_grad, &mut sums.first);
                 // Unpooling moves gradients and loses none.
                 for (block, pixels) in back.chunks_exact(after.plane()).enumerate() {
                     for pixel in pixels.chunks_exact(BLOCK) {
@@ -224,14 +230,15 @@ impl Pass<'_> {
                 }
             }
             Images::Blocks(all) => {
-                let x = block_image(&self.large, all, i);
-                affine_into(level, self.large.grid(), x, m[0], extra, large_input);
-                weight_gradient(level, &self.large, large_input, large_grad, &mut sums.first);
-                let then = Finish { bias: &[], relu: false };
-                convolve(level, &self.unpooled, large_grad, &self.first, then, large_back);
+                let x = block_image(&self.plan.large, all, i);
+                affine_into(level, self.plan.large.grid(), x, m[0], extra, large_input);
+                weight_gradient(level, &self.plan.large, large_input, large_grad, &mut sums.first);
+                if let Some(first) = &self.first {
+                    convolve(level, &self.unpooled, exact(large_grad), first, PLAIN, large_back, 1);
+                }
                 let gain = &extra[..extra.len() / 2];
                 let norm = NormGradient { level, x, m: m[0], gain, grad: large_back };
-                let bordered = *self.large.grid();
+                let bordered = *self.plan.large.grid();
                 // Without a wish for it the gradient goes where nothing is read again.
                 let target = match dx {
                     Some(dx) => Target::Plain(Grid { border: 0, ..bordered }, dx),
@@ -244,7 +251,7 @@ impl Pass<'_> {
 
     /// The parts' sums added in their order, as the parameters lie.
     fn in_order(&self, sums: Vec<Sums>) -> Vec<f32> {
-        let level = self.op.level;
+        let level = self.plan.level;
         let add = |from: &[f64], to: &mut [f64]| to.iter_mut().zip(from).for_each(|(t, f)| *t += f);
         let mut all = sums.into_iter();
         let mut total = all.next().expect("there is at least one part");
@@ -257,7 +264,7 @@ impl Pass<'_> {
                 accumulate(level, &from.1, &mut to.1);
             }
         }
-        let parts = &self.op.parts;
+        let parts = &self.plan.parts;
         let mut out = vec![0.0f32; parts.total];
         let mut small = |at: &Range<usize>, from: &[f64]| {
             out[at.clone()].iter_mut().zip(from).for_each(|(o, v)| *o = *v as f32);
@@ -267,10 +274,10 @@ impl Pass<'_> {
         for ((at, _), (affine, _)) in parts.residual.iter().zip(&total.residual) {
             small(at, affine);
         }
-        let co = self.op.shape.channels;
-        unpack(&self.large, co, &total.first, &mut out[parts.first.clone()]);
+        let co = self.plan.shape.channels;
+        unpack(&self.plan.large, co, &total.first, &mut out[parts.first.clone()]);
         for ((_, at), (_, w)) in parts.residual.iter().zip(&total.residual) {
-            unpack(&self.small, co, w, &mut out[at.clone()]);
+            unpack(&self.plan.small, co, w, &mut out[at.clone()]);
         }
         out
     }

@@ -44,6 +44,7 @@ impl Grid {
 }
 
 /// `to = (from - mean) * inv_std * gain + bias`, a gain and a bias per channel; `to` lies as `grid` says, `from` without border.
+/// Returns the largest absolute value.
 pub(super) fn affine_into(
     level: Level,
     grid: &Grid,
@@ -51,12 +52,14 @@ pub(super) fn affine_into(
     m: Moments,
     affine: &[f32],
     to: &mut [f32],
-) {
+) -> f32 {
     let channels = grid.blocks * BLOCK;
     assert!(
         from.len() == channels * grid.h * grid.w && to.len() >= grid.len() && affine.len() == 2 * channels
     );
-    level.run(Affine { grid: *grid, from, m, affine, to });
+    let largest = level.run(Affine { grid: *grid, from, m, affine, to });
+    // A vector maximum passes over what is not a number; moments do not.
+    if m.mean.is_finite() && m.inv_std.is_finite() { largest } else { f32::NAN }
 }
 
 struct Affine<'a> {
@@ -68,11 +71,12 @@ struct Affine<'a> {
 }
 
 impl Kernel for Affine<'_> {
-    type Output = ();
+    type Output = f32;
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(self, s: S) -> f32 {
         let g = self.grid;
         let (mean, inv) = (s.splat(self.m.mean), s.splat(self.m.inv_std));
+        let (zero, mut largest) = (s.splat(0.0), s.splat(0.0));
         for block in 0..g.blocks {
             for lane in (0..BLOCK).step_by(S::LANES) {
                 let c = block * BLOCK + lane;
@@ -85,12 +89,15 @@ impl Kernel for Affine<'_> {
                         let to = self.to.as_mut_ptr().add(g.at(block, y) + lane);
                         for x in 0..g.w {
                             let v = s.sub(s.load(from.add(x * BLOCK)), mean);
-                            s.store(to.add(x * BLOCK), s.fma(v, scale, shift));
+                            let v = s.fma(v, scale, shift);
+                            s.store(to.add(x * BLOCK), v);
+                            largest = s.max(largest, s.max(v, s.sub(zero, v)));
                         }
                     }
                 }
             }
         }
+        s.max_lane(largest)
     }
 }
 

@@ -4,9 +4,14 @@
 //! Each multiplies a vector of channels by single values of the other operand, which the processor broadcasts as it
 //! loads them; accumulators stay in registers over a tile of pixels or of input channels.
 
+use std::ops::Range;
+
 use super::grid::{BLOCK, Grid};
 use super::winograd::{self, POINTS};
 use crate::ops::simd::{Kernel, Level, Simd};
+use crate::ops::storage::SharedMut;
+use crate::ops::tasks::each;
+use crate::precision::Precision;
 
 /// The bordered image a convolution reads.
 #[derive(Clone, Copy, Debug)]
@@ -58,43 +63,45 @@ impl Source {
     }
 }
 
-/// Length of the packed weights of `outputs` channels.
+/// Length of the gradient of the packed weights of `outputs` channels.
 pub(super) fn packed_len(source: &Source, outputs: usize) -> usize {
     outputs * source.channels() * if source.in_tiles() { POINTS } else { 9 }
 }
 
-/// Lays weights out as `[output block][step][16]`, or transformed for tiles; `index` finds the weight of (output,
-/// input, tap).
+/// A convolution's weights in the order that its kernel reads them.
+pub(super) enum Panels {
+    /// `[output block][step][16]`.
+    Direct(Vec<f32>),
+    /// Transformed for tiles.
+    Tiles(winograd::Packed),
+}
+
+/// Lays weights out; `index` finds the weight of (output, input, tap). Only convolutions in tiles know other precisions
+/// than f32.
 pub(super) fn pack(
     source: &Source,
+    precision: Precision,
     outputs: usize,
     weights: &[f32],
     index: impl Fn(usize, usize, usize) -> usize,
-) -> Vec<f32> {
+) -> Panels {
     let inputs = source.channels();
-    let mut panels = vec![0.0; packed_len(source, outputs)];
-    for block in 0..outputs / BLOCK {
-        for i in 0..inputs {
-            let taps: [[f32; BLOCK]; 9] = std::array::from_fn(|tap| {
-                std::array::from_fn(|lane| weights[index(block * BLOCK + lane, i, tap)])
-            });
-            if source.in_tiles() {
-                for (point, values) in winograd::weights_to_points(&taps).iter().enumerate() {
-                    panels[((block * POINTS + point) * inputs + i) * BLOCK..][..BLOCK]
-                        .copy_from_slice(values);
-                }
-            } else {
-                for (tap, values) in taps.iter().enumerate() {
-                    panels[(block * inputs * 9 + source.step(i, tap)) * BLOCK..][..BLOCK]
-                        .copy_from_slice(values);
-                }
+    if source.in_tiles() {
+        return Panels::Tiles(winograd::Packed::new(precision, (outputs, inputs), weights, index));
+    }
+    let mut panels = vec![0.0; outputs * inputs * 9];
+    for (block, panel) in panels.chunks_exact_mut(inputs * 9 * BLOCK).enumerate() {
+        for (i, tap) in (0..inputs).flat_map(|i| (0..9).map(move |tap| (i, tap))) {
+            let to = &mut panel[source.step(i, tap) * BLOCK..][..BLOCK];
+            for (lane, to) in to.iter_mut().enumerate() {
+                *to = weights[index(block * BLOCK + lane, i, tap)];
             }
         }
     }
-    panels
+    Panels::Direct(panels)
 }
 
-/// From the order of [`pack`] to `[Co, Ci, 3, 3]`: a gradient's way back.
+/// From the order of the kernels, `[output block][point or step][input][16]`, to `[Co, Ci, 3, 3]`: a gradient's way back.
 pub(super) fn unpack(source: &Source, outputs: usize, panels: &[f32], to: &mut [f32]) {
     let inputs = source.channels();
     for (at, taps) in to.chunks_exact_mut(9).enumerate() {
@@ -119,25 +126,58 @@ pub(super) struct Finish<'a> {
     pub(super) relu: bool,
 }
 
-/// Convolves a bordered image into `out`, blocks of channels without border.
+impl Finish<'_> {
+    /// Of a vector of sums of the output channels from `at` on.
+    #[inline(always)]
+    pub(super) unsafe fn apply<S: Simd>(&self, s: S, sum: S::V, at: usize) -> S::V {
+        let floor = s.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
+        // SAFETY: the caller's channels, of which there is a bias each.
+        let bias = if self.bias.is_empty() {
+            s.splat(0.0)
+        } else {
+            unsafe { s.load(self.bias.as_ptr().add(at)) }
+        };
+        let sum = s.add(sum, bias);
+        // `select_gt` rather than `max`: a NaN must come through.
+        s.select_gt(floor, sum, floor, sum)
+    }
+}
+
+/// An image that a convolution reads.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    /// Bordered.
+    pub(super) values: &'a [f32],
+    /// The largest absolute value, for weights that are bytes; otherwise without meaning.
+    pub(super) largest: f32,
+}
+
+/// Convolves a bordered image into `out`, blocks of channels without border; up to `parts` threads share the work.
 pub(super) fn convolve(
     level: Level,
     source: &Source,
-    x: &[f32],
-    panels: &[f32],
+    x: Input<'_>,
+    panels: &Panels,
     then: Finish<'_>,
     out: &mut [f32],
+    parts: usize,
 ) {
     let grid = source.grid();
-    if source.in_tiles() {
-        return winograd::convolve(level, grid, x, panels, then, out);
-    }
+    let panels = match panels {
+        Panels::Tiles(weights) => return winograd::convolve(level, grid, x, weights, then, out, parts),
+        Panels::Direct(panels) => panels,
+    };
+    let x = x.values;
     let steps = source.channels() * 9;
     let blocks = panels.len() / (steps * BLOCK);
     assert!(x.len() >= source.len() && out.len() == blocks * BLOCK * grid.h * grid.w);
     assert!(then.bias.is_empty() || then.bias.len() == blocks * BLOCK);
     let runs = source.runs();
-    level.run(Convolution { source, x, panels, runs: &runs, blocks, then, out });
+    let out = SharedMut::new(out.as_mut_ptr());
+    each(parts.min(grid.h), usize::MAX, |part| {
+        let rows = part * grid.h / parts..(part + 1) * grid.h / parts;
+        level.run(Convolution { source, x, panels, runs: &runs, blocks, then, rows, out });
+    });
 }
 
 struct Convolution<'a> {
@@ -147,13 +187,15 @@ struct Convolution<'a> {
     runs: &'a [usize],
     blocks: usize,
     then: Finish<'a>,
-    out: &'a mut [f32],
+    rows: Range<usize>,
+    /// Written at the rows.
+    out: SharedMut<f32>,
 }
 
 impl Kernel for Convolution<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(self, s: S) {
         // SAFETY: sizes are checked by `convolve`; a block is two vectors where a vector is half of one.
         unsafe {
             match (self.source, S::LANES) {
@@ -169,29 +211,28 @@ impl Kernel for Convolution<'_> {
 impl Convolution<'_> {
     #[inline(always)]
     unsafe fn rows<S: Simd, const P: usize, const V: usize, const L: usize, const STRIDE: usize>(
-        &mut self,
+        &self,
         s: S,
     ) {
         let g = *self.source.grid();
         let panel = self.runs.len() * L * BLOCK;
         for block in 0..self.blocks {
-            for y in 0..g.h {
+            for y in self.rows.clone() {
                 let mut x = 0;
                 while x < g.w {
                     // SAFETY: pixels x .. x + the tile's size exist in row y.
                     unsafe {
                         let from = self.x.as_ptr().add((y * g.row() + x) * STRIDE);
                         let weights = self.panels.as_ptr().add(block * panel);
-                        let out = self.out.as_mut_ptr().add(((block * g.h + y) * g.w + x) * BLOCK);
-                        let bias = self.then.bias.get(block * BLOCK..).filter(|b| !b.is_empty());
+                        let out = self.out.at(((block * g.h + y) * g.w + x) * BLOCK);
                         if x + P <= g.w {
-                            self.tile::<S, P, V, L, STRIDE>(s, from, weights, bias, out);
+                            self.tile::<S, P, V, L, STRIDE>(s, from, weights, block, out);
                             x += P;
                         } else if P > 8 && x + 8 <= g.w {
-                            self.tile::<S, 8, V, L, STRIDE>(s, from, weights, bias, out);
+                            self.tile::<S, 8, V, L, STRIDE>(s, from, weights, block, out);
                             x += 8;
                         } else {
-                            self.tile::<S, 1, V, L, STRIDE>(s, from, weights, bias, out);
+                            self.tile::<S, 1, V, L, STRIDE>(s, from, weights, block, out);
                             x += 1;
                         }
                     }
@@ -206,7 +247,7 @@ impl Convolution<'_> {
         s: S,
         x: *const f32,
         mut weights: *const f32,
-        bias: Option<&[f32]>,
+        block: usize,
         out: *mut f32,
     ) {
         let mut acc = [[s.splat(0.0); V]; P];
@@ -228,13 +269,10 @@ impl Convolution<'_> {
                 }
                 weights = weights.add(L * BLOCK);
             }
-            let floor = s.splat(if self.then.relu { 0.0 } else { f32::NEG_INFINITY });
             for v in 0..V {
-                let b = bias.map_or(s.splat(0.0), |b| s.load(b.as_ptr().add(v * S::LANES)));
                 for (p, acc) in acc.iter().enumerate() {
-                    let sum = s.add(acc[v], b);
-                    // `select_gt` rather than `max`: a NaN must come through.
-                    s.store(out.add(p * BLOCK + v * S::LANES), s.select_gt(floor, sum, floor, sum));
+                    let sum = self.then.apply(s, acc[v], block * BLOCK + v * S::LANES);
+                    s.store(out.add(p * BLOCK + v * S::LANES), sum);
                 }
             }
         }
