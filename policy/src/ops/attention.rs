@@ -1,6 +1,8 @@
 //! Attention with a relative bias and a mask per query.
 
 mod memory;
+#[cfg(test)]
+mod tests;
 
 pub use memory::{MemoryQuery, memory_attention};
 

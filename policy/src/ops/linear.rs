@@ -5,6 +5,8 @@
 
 mod packed;
 mod product;
+#[cfg(test)]
+mod tests;
 
 pub use packed::PackedLinear;
 

@@ -10,6 +10,9 @@ use candle_core::{D, Device};
 
 use super::*;
 
+#[path = "../../../tests/golden/formulas.rs"]
+mod formulas;
+
 const TOLERANCE: f32 = 5e-5;
 const WEIGHTS_SEED: u64 = 5;
 const FRAMES_SEED: u64 = 71;
@@ -33,28 +36,6 @@ fn config() -> InverseDynamicsConfig {
     }
 }
 
-fn splitmix64(x: u64) -> u64 {
-    let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// The formula's values of one parameter.
-fn formula(name: &str, shape: &[usize]) -> Vec<f32> {
-    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    let seed = hash.wrapping_add(WEIGHTS_SEED.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let u = |i: usize| (splitmix64(seed.wrapping_add(i as u64)) >> 40) as f64 / f64::from(1 << 23) - 1.0;
-    let value = |i: usize| match shape.len() {
-        1 if name.ends_with(".weight") => 1.0 + 0.2 * u(i),
-        1 => 0.1 * u(i),
-        _ => (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt() * u(i),
-    };
-    (0..shape.iter().product()).map(|i| value(i) as f32).collect()
-}
-
 /// The golden network's weights, by the door that OpenAI's files come in.
 fn parameters(trainable: bool) -> Parameters {
     let shapes = Parameters::init(&config(), 0, &Device::Cpu).unwrap();
@@ -62,7 +43,7 @@ fn parameters(trainable: bool) -> Parameters {
         .names()
         .map(|name| {
             let shape = shapes.get(name).unwrap().shape();
-            let values = formula(name, shape.dims());
+            let values = formulas::parameter(WEIGHTS_SEED, name, shape.dims());
             (name.to_owned(), Tensor::from_vec(values, shape.clone(), &Device::Cpu).unwrap())
         })
         .collect();
@@ -71,18 +52,7 @@ fn parameters(trainable: bool) -> Parameters {
 
 /// Frames [B, T, 128, 128, 3] of the first `time` steps.
 fn frames(time: usize) -> Tensor {
-    let mut bytes = Vec::with_capacity(BATCH * time * SIDE * SIDE * 3);
-    for (b, t) in (0..BATCH as u64).flat_map(|b| (0..time as u64).map(move |t| (b, t))) {
-        let base = (FRAMES_SEED * 1_000_003 + b * 10_007 + t) << 24;
-        for (y, x) in (0..SIDE as u64).flat_map(|y| (0..SIDE as u64).map(move |x| (y, x))) {
-            for c in 0..3 {
-                let block = splitmix64(base + (1 << 22) + (y / 8) * 1024 + (x / 8) * 4 + c);
-                let pixel = splitmix64(base + (y * 1024 + x) * 4 + c);
-                bytes.push((block & 0xF0) as u8 | (pixel & 0x0F) as u8);
-            }
-        }
-    }
-    Tensor::from_vec(bytes, (BATCH, time, SIDE, SIDE, 3), &Device::Cpu).unwrap()
+    formulas::frames(FRAMES_SEED, BATCH, 0, time, SIDE)
 }
 
 fn fixture(name: &str) -> BTreeMap<String, Tensor> {

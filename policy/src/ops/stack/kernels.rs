@@ -174,7 +174,8 @@ pub(super) fn convolve(
     assert!(then.bias.is_empty() || then.bias.len() == blocks * BLOCK);
     let runs = source.runs();
     let out = SharedMut::new(out.as_mut_ptr());
-    each(parts.min(grid.h), usize::MAX, |part| {
+    let parts = parts.min(grid.h);
+    each(parts, usize::MAX, |part| {
         let rows = part * grid.h / parts..(part + 1) * grid.h / parts;
         level.run(Convolution { source, x, panels, runs: &runs, blocks, then, rows, out });
     });

@@ -2,10 +2,11 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 
-use super::{StackShape, stack_at};
+use super::{PackedStack, StackShape, stack_at};
 use crate::ops::reference;
 use crate::ops::simd::Level;
 use crate::ops::tests::{check, flat, values};
+use crate::precision::Precision;
 
 /// The stack in f64: `x` `[N, Ci, H, W]` and the parameters to `[N, C, H/2, W/2]`.
 fn plain(x: &[f64], parameters: &[Vec<f64>], n: usize, shape: StackShape) -> Vec<f64> {
@@ -138,4 +139,68 @@ fn what_does_not_fit_is_an_error() {
     assert!(stack_at(level, &t(&[1, 1, 4, 4, 16]), &good[1..], shape).is_err());
     let odd = StackShape { channels: 8, ..shape };
     assert!(stack_at(level, &t(&[1, 1, 4, 4, 16]), &good, odd).is_err());
+}
+
+/// A packed stack, what it is given, and the exact result.
+fn packed_case(shape: StackShape, n: usize) -> (Tensor, Vec<Tensor>, Vec<f64>) {
+    let StackShape { channels_in: ci, height: h, width: w, .. } = shape;
+    let parameters = parameters(shape);
+    let exact = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
+    let (x, input) = if ci == 3 {
+        let bytes: Vec<u8> = (0..n * h * w * 3).map(|i| (i * i / 7 * 31 % 253) as u8).collect();
+        let frames = Tensor::from_vec(bytes, (n, h, w, 3), &Device::Cpu).unwrap();
+        let input = exact(&flat(&crate::ops::frames_to_input(&frames).unwrap()));
+        (frames, input)
+    } else {
+        let x = Tensor::from_vec(values(n * ci * h * w, 9, 1.0), (n, ci, h, w), &Device::Cpu).unwrap();
+        (to_blocks(&x).unwrap(), exact(&flat(&x)))
+    };
+    let all: Vec<Vec<f64>> = parameters.iter().map(|(_, v)| exact(v)).collect();
+    let tensors = parameters.into_iter().map(|(s, v)| Tensor::from_vec(v, s, &Device::Cpu).unwrap());
+    (x, tensors.collect(), plain(&input, &all, n, shape))
+}
+
+#[test]
+fn a_packed_stack_agrees_in_every_precision_and_on_every_instruction_set() {
+    for (n, ci, co, height, width) in [(2, 3, 16, 16, 24), (1, 16, 32, 7, 5), (1, 32, 48, 24, 20), (1, 16, 16, 8, 8)] {
+        let shape = StackShape { channels_in: ci, channels: co, height, width, planes: true };
+        let (x, parameters, want) = packed_case(shape, n);
+        let parameters: Vec<&Tensor> = parameters.iter().collect();
+        let size = want.iter().map(|w| w * w).sum::<f64>().sqrt();
+        for level in Level::all() {
+            for (precision, most) in
+                [(Precision::F32, 1e-6), (Precision::Bf16, 8e-3), (Precision::Int8, 4e-2)]
+            {
+                let packed = PackedStack::at(level, &parameters, shape, precision).unwrap();
+                let got = flat(&packed.forward(&x).unwrap());
+                let apart = got.iter().zip(&want).map(|(g, w)| (f64::from(*g) - w).powi(2)).sum::<f64>();
+                let apart = apart.sqrt() / size;
+                assert!(apart <= most, "{shape:?} {precision:?} {level:?}: relative L2 {apart}");
+                let again = flat(&packed.forward(&x).unwrap());
+                assert_eq!(got, again, "buffers that were used before");
+                if precision == Precision::F32 {
+                    let trains = flat(&stack_at(level, &x, &parameters, shape).unwrap());
+                    assert_eq!(got, trains, "{shape:?} {level:?}: acting is not training");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_a_number_stays_so_in_every_precision() {
+    let shape = StackShape { channels_in: 16, channels: 16, height: 8, width: 8, planes: true };
+    let (x, parameters, _) = packed_case(shape, 1);
+    let parameters: Vec<&Tensor> = parameters.iter().collect();
+    let mut spoilt = flat(&x);
+    spoilt[5] = f32::NAN;
+    let spoilt = Tensor::from_vec(spoilt, x.shape(), &Device::Cpu).unwrap();
+    for precision in Precision::ALL {
+        let packed = PackedStack::new(&parameters, shape, precision).unwrap();
+        let out = flat(&packed.forward(&spoilt).unwrap());
+        assert!(out.iter().all(|v| v.is_nan()), "{precision:?}: {:?}", &out[..8]);
+        let fine = flat(&packed.forward(&x).unwrap());
+        assert!(fine.iter().all(|v| v.is_finite()), "{precision:?}: {:?}", &fine[..8]);
+        assert!(packed.forward(&x.narrow(2, 0, 4).unwrap()).is_err());
+    }
 }

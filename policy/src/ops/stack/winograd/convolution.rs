@@ -155,7 +155,8 @@ pub(in crate::ops::stack) fn convolve(
     };
     let tiles = grid.h * grid.w / 4;
     let whole = tiles.div_ceil(MOST_TILES);
-    each(parts.min(whole), usize::MAX, |part| {
+    let parts = parts.min(whole);
+    each(parts, usize::MAX, |part| {
         let at = |k: usize| (k * whole / parts * MOST_TILES).min(tiles);
         let tiles = at(part)..at(part + 1);
         match weights.precision {
