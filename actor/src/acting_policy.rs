@@ -5,7 +5,7 @@ use crate::version::Version;
 use candle_core::{Device, Tensor};
 use vpt_policy::action::{AgentAction, BUTTONS, CAMERA};
 use vpt_policy::{
-    CounterRng, Parameters, Policy, PolicyConfig, RecurrentState, ValueNormalizer, distribution,
+    CounterRng, Parameters, Policy, PolicyConfig, Precision, RecurrentState, ValueNormalizer, distribution,
 };
 
 /// Key of one env step's randomness: (run seed, role, actor, slot, episode, step).
@@ -53,14 +53,14 @@ pub(crate) struct Verdict {
 }
 
 impl ActingPolicy {
-    /// The network over `parameters`; `temperature` divides its logits once more.
+    /// The network over `parameters`, packed for `precision`; `temperature` divides its logits once more.
     pub(crate) fn new(
         config: &PolicyConfig,
         parameters: &Parameters,
-        temperature: f32,
+        (precision, temperature): (Precision, f32),
         version: Version,
     ) -> Result<Self, ActorError> {
-        let network = Policy::new(config, parameters)?;
+        let network = Policy::new(config, parameters)?.for_acting(precision)?;
         Ok(Self { network, normalizer: parameters.normalizer()?, temperature, version })
     }
 
@@ -128,7 +128,8 @@ mod tests {
     fn a_row_does_not_depend_on_its_neighbours_and_draws_follow_their_keys() {
         let config = PolicyConfig::tiny();
         let parameters = Parameters::init(&config, 1, &Device::Cpu).unwrap().frozen_copy().unwrap();
-        let policy = ActingPolicy::new(&config, &parameters, 1.0, Version::default()).unwrap();
+        let policy =
+            ActingPolicy::new(&config, &parameters, (Precision::F32, 1.0), Version::default()).unwrap();
         let whole = policy.decide(batch(&policy, 4, 90)).unwrap();
         assert_eq!(whole.decisions, policy.decide(batch(&policy, 4, 90)).unwrap().decisions);
         assert_eq!((whole.values.len(), whole.state.batch()), (4, 4));

@@ -3,6 +3,7 @@
 use crate::error::ActorError;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use vpt_policy::Precision;
 
 /// The longest any timeout may be set to, in seconds.
 const MAX_SECONDS: f64 = 86_400.0;
@@ -56,6 +57,9 @@ pub struct ActorConfig {
     pub threads: usize,
     /// Divides the logits once more before sampling; 1 acts as the network says.
     pub temperature: f32,
+    /// In which numbers the network multiplies: `f32`, `bf16` or `int8`. Behaviour log-probabilities are those of the
+    /// network that acts.
+    pub precision: Precision,
     /// How the recurrent state travels.
     pub state: StateMode,
     /// Finished unrolls kept until the learner has acknowledged them; when full, the slots wait.
@@ -87,6 +91,7 @@ impl Default for ActorConfig {
             slots_per_group: 8,
             threads: 1,
             temperature: 1.0,
+            precision: Precision::F32,
             state: StateMode::FullF32,
             pending_unrolls: 16,
             step_timeout_seconds: 20.0,

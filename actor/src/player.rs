@@ -4,7 +4,7 @@ use crate::acting_policy::ActingPolicy;
 use crate::error::ActorError;
 use crate::version::Version;
 use std::sync::Arc;
-use vpt_policy::{Parameters, PolicyConfig};
+use vpt_policy::{Parameters, PolicyConfig, Precision};
 
 /// A player.
 // One value an evaluation: its size does not matter.
@@ -19,6 +19,8 @@ pub enum Player {
         config: PolicyConfig,
         /// The weights, frozen.
         parameters: Parameters,
+        /// In which numbers it multiplies.
+        precision: Precision,
         /// Divides the logits once more before sampling.
         temperature: f32,
     },
@@ -36,7 +38,7 @@ impl Player {
 
     /// The network ready to act on frames of `frame` (height, width); none for the scripted player.
     pub(crate) fn ready(&self, frame: (usize, usize)) -> Result<Option<Arc<ActingPolicy>>, ActorError> {
-        let Self::Policy { config, parameters, temperature } = self else {
+        let Self::Policy { config, parameters, precision, temperature } = self else {
             return Ok(None);
         };
         if frame != (config.image_size, config.image_size) {
@@ -47,6 +49,7 @@ impl Player {
             let reason = format!("{temperature} is not a positive number");
             return Err(ActorError::Config { key: "temperature", reason });
         }
-        Ok(Some(Arc::new(ActingPolicy::new(config, parameters, *temperature, Version::default())?)))
+        let acting = (*precision, *temperature);
+        Ok(Some(Arc::new(ActingPolicy::new(config, parameters, acting, Version::default())?)))
     }
 }

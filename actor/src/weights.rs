@@ -218,10 +218,11 @@ impl WeightsFollower {
         manifest: &WeightsManifest,
         version: Version,
     ) -> Result<(), Fault> {
-        let (config, temperature) = (self.policy.clone(), self.config.temperature);
+        let config = self.policy.clone();
+        let acting = (self.config.precision, self.config.temperature);
         let built = tokio::task::spawn_blocking(move || {
             let parameters = Parameters::from_safetensors(&payload, &config, false, &Device::Cpu)?;
-            ActingPolicy::new(&config, &parameters, temperature, version)
+            ActingPolicy::new(&config, &parameters, acting, version)
         });
         let policy = match built.await {
             Ok(Ok(policy)) => policy,

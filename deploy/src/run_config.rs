@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use vpt_actor::config::{ActorConfig, WorldConfig};
+use vpt_actor::player::Player;
 use vpt_envserver::config::EnvserverConfig;
 use vpt_learner::config::LearnerConfig;
-use vpt_policy::PolicyConfig;
+use vpt_policy::{Parameters, PolicyConfig, Precision};
 use vpt_runtime::config::{self, ConfigError};
 
 /// The run that `vpt up` without `--config` performs.
@@ -77,6 +78,8 @@ pub struct EvaluationSection {
     pub seed: u64,
     /// Extra sampling temperature on top of the policy's own.
     pub temperature: f32,
+    /// In which numbers the network multiplies: `f32`, `bf16` or `int8`.
+    pub precision: Precision,
 }
 
 /// The local launcher.
@@ -124,7 +127,15 @@ impl Default for DemonstrationsSection {
 
 impl Default for EvaluationSection {
     fn default() -> Self {
-        Self { episodes: 128, slots: 32, seed: 20_220_623, temperature: 1.0 }
+        let (temperature, precision) = (1.0, Precision::F32);
+        Self { episodes: 128, slots: 32, seed: 20_220_623, temperature, precision }
+    }
+}
+
+impl EvaluationSection {
+    /// The network over `parameters` as a player.
+    pub(crate) fn player(&self, config: PolicyConfig, parameters: Parameters) -> Player {
+        Player::Policy { config, parameters, precision: self.precision, temperature: self.temperature }
     }
 }
 

@@ -9,9 +9,7 @@ mod formulas;
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use vpt_policy::{
-    Parameters, Policy, PolicyConfig, PolicyOutput, Precision, RecurrentState, distribution,
-};
+use vpt_policy::{Parameters, Policy, PolicyConfig, PolicyOutput, Precision, RecurrentState, distribution};
 
 const BATCH: usize = 2;
 const FRAMES_SEED: u64 = 71;
@@ -133,7 +131,8 @@ fn an_environment_does_not_depend_on_its_batch_nor_on_threads() {
         let policy = Policy::new(&config, &parameters).unwrap().for_acting(precision).unwrap();
         let with = |threads: usize, rows: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let (frames, first) = (frames.narrow(0, 9 - rows, rows).unwrap(), first.narrow(0, 0, rows).unwrap());
+            let (frames, first) =
+                (frames.narrow(0, 9 - rows, rows).unwrap(), first.narrow(0, 0, rows).unwrap());
             let out = pool.install(|| policy.forward(&frames, &first, &state(rows)).unwrap());
             numbers(&out.buttons_logits.get(rows - 1).unwrap())
         };

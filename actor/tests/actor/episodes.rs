@@ -13,7 +13,7 @@ const STEPS: u32 = 25;
 
 fn network() -> Player {
     let parameters = parameters(3).frozen_copy().unwrap();
-    Player::Policy { config: policy(), parameters, temperature: 1.0 }
+    Player::Policy { config: policy(), parameters, precision: vpt_policy::Precision::F32, temperature: 1.0 }
 }
 
 async fn recorded(url: &str, player: Player, out: &Path) -> (RecordSummary, Vec<RecordedEpisode>) {

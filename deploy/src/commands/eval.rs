@@ -26,8 +26,7 @@ pub(crate) async fn run(args: EvalArgs) -> anyhow::Result<()> {
     let config = RunConfig::from_checkpoint(&loaded.run_config_toml, &sets)?;
     let parameters = Parameters::from_safetensors(&loaded.parameters, &loaded.config, false, &Device::Cpu)?;
     let worlds = Worlds::at_or_embedded(args.envserver, &config.envserver).await?;
-    let temperature = config.evaluation.temperature;
-    let player = Player::Policy { config: loaded.config, parameters, temperature };
+    let player = config.evaluation.player(loaded.config, parameters);
     let progress = Progress::new("eval");
     let summary = {
         let report = |done: u64, total: u64| progress.update(done, total, "episodes", String::new());

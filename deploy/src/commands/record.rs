@@ -53,8 +53,7 @@ fn choose_player(config: &RunConfig, args: &RecordArgs) -> anyhow::Result<Player
             let loaded = vpt_learner::checkpoint::load_policy(path)?;
             let parameters =
                 Parameters::from_safetensors(&loaded.parameters, &loaded.config, false, &Device::Cpu)?;
-            let temperature = config.evaluation.temperature;
-            Ok(Player::Policy { config: loaded.config, parameters, temperature })
+            Ok(config.evaluation.player(loaded.config, parameters))
         }
     }
 }

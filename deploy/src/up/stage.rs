@@ -77,8 +77,8 @@ pub(crate) async fn perform(run: &mut Run, stage: Stage) -> anyhow::Result<()> {
         Stage::EvalUntrained => {
             let config = run.config.policy.clone();
             let parameters = Parameters::init(&config, run.config.run.seed, &Device::Cpu)?.frozen_copy()?;
-            let temperature = run.config.evaluation.temperature;
-            evaluation(run, Arm::Untrained, Player::Policy { config, parameters, temperature }).await
+            let player = run.config.evaluation.player(config, parameters);
+            evaluation(run, Arm::Untrained, player).await
         }
         Stage::Bc => train::bc(run).await,
         Stage::EvalBc => checkpoint(run, Arm::Bc, "bc/checkpoints/latest").await,
@@ -118,8 +118,8 @@ async fn demonstrations(run: &mut Run) -> anyhow::Result<()> {
 async fn checkpoint(run: &mut Run, arm: Arm, path: &str) -> anyhow::Result<()> {
     let loaded = vpt_learner::checkpoint::load_policy(&run.dir.join(Path::new(path)))?;
     let parameters = Parameters::from_safetensors(&loaded.parameters, &loaded.config, false, &Device::Cpu)?;
-    let temperature = run.config.evaluation.temperature;
-    evaluation(run, arm, Player::Policy { config: loaded.config, parameters, temperature }).await
+    let player = run.config.evaluation.player(loaded.config, parameters);
+    evaluation(run, arm, player).await
 }
 
 async fn evaluation(run: &mut Run, arm: Arm, player: Player) -> anyhow::Result<()> {

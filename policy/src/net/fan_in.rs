@@ -37,6 +37,7 @@ impl Norm {
 /// Weight `[O, I]` and, where there is one, bias `[O]` of a plain linear layer.
 #[derive(Debug, Clone)]
 pub(super) struct Linear {
+    /// Empty where it is packed.
     weight: Tensor,
     bias: Option<Tensor>,
     /// In a network that only acts.
@@ -49,9 +50,14 @@ impl Linear {
         Ok(Self { weight, bias: params.find(&format!("{name}.bias")).cloned(), packed: None })
     }
 
-    /// Packs the weights for acting in `precision`.
+    /// Packs the weights for acting in `precision`; a packed layer stays as it is.
     pub(super) fn pack(&mut self, precision: Precision) -> Result<()> {
+        if self.packed.is_some() {
+            return Ok(());
+        }
         self.packed = Some(Arc::new(PackedLinear::new(&self.weight, precision)?));
+        // So that an actor's memory holds the weights once.
+        self.weight = self.weight.narrow(0, 0, 0)?.force_contiguous()?;
         Ok(())
     }
 

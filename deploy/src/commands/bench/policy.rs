@@ -2,20 +2,21 @@
 //! that has it is given: same weights and frames, a process each, calls interleaved, medians compared.
 
 mod cases;
+mod report;
 mod work;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use vpt_policy::{Parameters, Policy, PolicyConfig, Precision, RecurrentState, openai};
+use vpt_policy::{Parameters, PolicyConfig, openai};
 
 use super::worker::Worker;
 use crate::cli::BenchPolicyArgs;
 use cases::{Case, Op};
+use report::{Report, Timed};
 
 pub(crate) use work::run as worker;
 
@@ -61,7 +62,7 @@ fn measure(args: &BenchPolicyArgs, folder: &Path) -> anyhow::Result<()> {
             Worker::start(command).with_context(|| format!("--peers {} needs torch", python.display()))
         })
     };
-    let mut report = Report { model: args.model.clone(), ..Report::default() };
+    let mut report = Report::of(&args.model);
     // Acting and training in processes of their own, so that training's memory is its own.
     for op in [Op::Act, Op::Train] {
         let cases: Vec<&Case> = cases.iter().filter(|case| case.op == op).collect();
@@ -75,7 +76,9 @@ fn measure(args: &BenchPolicyArgs, folder: &Path) -> anyhow::Result<()> {
             agree(&mut ours, peer, folder, op)?;
         }
         for case in cases {
-            let timed = time(&mut ours, peer.as_mut(), case, args.rounds)?;
+            // The peer is f32; of our other precisions the ratio to our own f32 counts.
+            let peer = peer.as_mut().filter(|_| case.in_f32().is_none());
+            let timed = time(&mut ours, peer, case, args.rounds)?;
             eprintln!("{}", timed.line(case));
             report.add(case, &timed);
         }
@@ -119,42 +122,13 @@ fn agree(ours: &mut Worker, peer: &mut Worker, folder: &Path, op: Op) -> anyhow:
         Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
     };
     let (a, b) = (read(ours, "ours.f32")?, read(peer, "peer.f32")?);
-    let furthest = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    // Not `>`: a NaN must fail too.
-    if a.len() != b.len() || !(furthest <= AGREEMENT) {
+    let apart: Vec<f32> = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).collect();
+    let furthest = apart.iter().copied().fold(0.0, f32::max);
+    if a.len() != b.len() || !apart.iter().all(|apart| *apart <= AGREEMENT) {
         bail!("the peer computes something else: {} and {} numbers, {furthest} apart", a.len(), b.len());
     }
     eprintln!("peer agrees: log-probabilities and values within {furthest:.1e}");
     Ok(())
-}
-
-/// What one case took.
-struct Timed {
-    /// Seconds of each call.
-    ours: Vec<f64>,
-    /// Of the faster memory format.
-    peer: Option<Vec<f64>>,
-    /// Ours and the peer's: the most memory in use during a step, less what the process had before it loaded anything.
-    memory: Option<(f64, Option<f64>)>,
-}
-
-impl Timed {
-    fn ratio(&self) -> Option<f64> {
-        self.peer.as_deref().map(|peer| median(peer) / median(&self.ours))
-    }
-
-    fn line(&self, case: &Case) -> String {
-        let each = |seconds: &[f64]| format!("{:9.2} ms", 1e3 * median(seconds));
-        let mut line = format!("{:<24} {}", case.name(), each(&self.ours));
-        if let (Some(peer), Some(ratio)) = (&self.peer, self.ratio()) {
-            line += &format!("   peer {}   ratio {ratio:.2}", each(peer));
-        }
-        if let Some((ours, peer)) = self.memory {
-            line += &format!("   memory {:.2} GiB", ours / f64::from(1 << 30));
-            line += &peer.map_or(String::new(), |p| format!(", peer {:.2} GiB", p / f64::from(1 << 30)));
-        }
-        line
-    }
 }
 
 fn time(ours: &mut Worker, peer: Option<&mut Worker>, case: &Case, rounds: usize) -> anyhow::Result<Timed> {
@@ -205,66 +179,4 @@ fn time(ours: &mut Worker, peer: Option<&mut Worker>, case: &Case, rounds: usize
         }
     }
     Ok(Timed { ours: seconds, peer: peer.map(|(_, _, seconds)| seconds), memory })
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { 0.5 * (sorted[middle - 1] + sorted[middle]) }
-}
-
-#[derive(Default)]
-struct Report {
-    model: String,
-    peer: Option<String>,
-    seconds: BTreeMap<String, f64>,
-    ratios: BTreeMap<String, f64>,
-    kl: BTreeMap<String, f64>,
-}
-
-impl Report {
-    fn add(&mut self, case: &Case, timed: &Timed) {
-        self.seconds.insert(case.name(), median(&timed.ours));
-        if let (Some(peer), Some(ratio)) = (&timed.peer, timed.ratio()) {
-            self.seconds.insert(format!("{}.torch", case.name()), median(peer));
-            self.ratios.insert(format!("{}.torch", case.name()), ratio);
-        }
-        if let Some(f32_seconds) = case.in_f32().and_then(|name| self.seconds.get(&name)) {
-            self.ratios.insert(format!("{}.f32", case.name()), f32_seconds / median(&timed.ours));
-        }
-        if let Some((ours, Some(peer))) = timed.memory {
-            self.ratios.insert(format!("{}.memory.torch", case.name()), peer / ours);
-        }
-    }
-
-    /// Mean KL of the f32 policy to each other precision's, over the bench's frames as one stream.
-    fn divergence(&mut self, config: &PolicyConfig, folder: &Path) -> anyhow::Result<()> {
-        let parameters = work::parameters(config, folder, false)?;
-        let exact = Policy::new(config, &parameters)?;
-        let (frames, first) = work::stream(config, folder, 16)?;
-        let start = RecurrentState::initial(config, 1, &candle_core::Device::Cpu)?;
-        let reference = exact.forward(&frames, &first, &start)?;
-        for precision in [Precision::Bf16, Precision::Int8] {
-            let out = Policy::new(config, &parameters)?.for_acting(precision)?.forward(&frames, &first, &start)?;
-            let mut kl = 0.0;
-            for (p, q) in
-                [(&reference.buttons_logits, &out.buttons_logits), (&reference.camera_logits, &out.camera_logits)]
-            {
-                let (p, q) = (p.flatten_to(1)?, q.flatten_to(1)?);
-                kl += f64::from(vpt_policy::distribution::kl(&p, &q)?.mean_all()?.to_scalar::<f32>()?);
-            }
-            self.kl.insert(precision.name().to_owned(), kl);
-        }
-        Ok(())
-    }
-
-    fn json(&self) -> Value {
-        let value = self.seconds.get("act_b8_t1").map(|seconds| 8.0 / seconds);
-        json!({
-            "bench": "policy", "value": value, "unit": "frames/s acting, batch 8, 1 thread, f32",
-            "model": self.model, "peer": self.peer, "seconds": self.seconds, "ratios": self.ratios,
-            "kl_to_f32_nats": self.kl,
-        })
-    }
 }

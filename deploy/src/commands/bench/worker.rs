@@ -71,7 +71,10 @@ impl Drop for Worker {
 }
 
 /// Answers requests from standard input until it ends.
-pub(crate) fn serve(name: &str, mut answer: impl FnMut(&Value) -> anyhow::Result<Value>) -> anyhow::Result<()> {
+pub(crate) fn serve(
+    name: &str,
+    mut answer: impl FnMut(&Value) -> anyhow::Result<Value>,
+) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", serde_json::json!({ "name": name }))?;
     for line in std::io::stdin().lock().lines() {

@@ -145,7 +145,8 @@ impl Kernel for Head<'_> {
         }
         for j in 0..maxlen {
             let at = (self.env * maxlen + j) * width + self.head * size;
-            let (key, value) = (self.row(self.all.mk, self.all.k, j + time), self.row(self.all.mv, self.all.v, j + time));
+            let (key, value) =
+                (self.row(self.all.mk, self.all.k, j + time), self.row(self.all.mv, self.all.v, j + time));
             // SAFETY: this head's columns of a row of this environment's new memory.
             unsafe {
                 std::slice::from_raw_parts_mut(self.keys.at(at), size).copy_from_slice(key);

@@ -20,7 +20,9 @@ fn memory_attention_agrees_and_slides_the_memory() {
         let (relative, bases) = (tensor(&[batch * time, heads * 4], 4), tensor(&[4, maxlen], 5));
         let memory = [batch, maxlen, width];
         let (mk, mv) = (tensor(&memory, 6), tensor(&memory, 7));
-        let sees = |t: usize, j: usize| j > t && j <= t + maxlen && (j == t + maxlen || (j * 7 + t) % 3 != 0);
+        let sees = |t: usize, j: usize| {
+            j > t && j <= t + maxlen && (j == t + maxlen || !(j * 7 + t).is_multiple_of(3))
+        };
         let mask: Vec<u8> = (0..batch * time * keys_seen)
             .map(|i| u8::from(sees(i / keys_seen % time, i % keys_seen)))
             .collect();

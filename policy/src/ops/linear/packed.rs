@@ -122,7 +122,8 @@ impl PackedLinear {
         let out = unsafe {
             written(n * self.outputs, |out| {
                 each(panels, n * k * self.outputs, |panel| {
-                    let job = Panel { layer: self, panel, n, bias: bias.as_deref(), scales: &scales, relu, out };
+                    let job =
+                        Panel { layer: self, panel, n, bias: bias.as_deref(), scales: &scales, relu, out };
                     match &rows {
                         Rows::F32(x) => self.level.run(Product::<F32> { job, x: x.as_ptr(), row: k }),
                         Rows::Bf16(x) => self.level.run(Product::<Bf16> { job, x: x.as_ptr(), row }),
@@ -293,13 +294,7 @@ impl<F: Format> Product<'_, F> {
 
     /// Adds a step's sums to the result; after the last step bias and ReLU.
     #[inline(always)]
-    unsafe fn finish<S: Simd>(
-        &self,
-        s: S,
-        mut sums: S::V,
-        step: &Range<usize>,
-        (i, lane): (usize, usize),
-    ) {
+    unsafe fn finish<S: Simd>(&self, s: S, mut sums: S::V, step: &Range<usize>, (i, lane): (usize, usize)) {
         let layer = self.job.layer;
         let column = self.job.panel * WIDTH + lane;
         let n = layer.outputs.saturating_sub(column).min(S::LANES);

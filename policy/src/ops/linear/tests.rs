@@ -47,7 +47,8 @@ fn a_packed_layer_agrees_in_every_precision() {
 #[test]
 fn bytes_give_the_same_on_every_instruction_set() {
     let (x, w) = (tensor(values(5 * 200, 4, 1.0), &[5, 200]), tensor(values(40 * 200, 5, 1.0), &[40, 200]));
-    let of = |level| flat(&PackedLinear::at(level, &w, Precision::Int8).unwrap().forward(&x, None, true).unwrap());
+    let of =
+        |level| flat(&PackedLinear::at(level, &w, Precision::Int8).unwrap().forward(&x, None, true).unwrap());
     let plain = of(Level::all()[0]);
     for level in Level::all() {
         assert_eq!(of(level), plain, "{level:?}");

@@ -20,8 +20,7 @@ impl Kernel for Products<'_> {
             unsafe {
                 let (w, sums) =
                     (s.load(self.w.as_ptr().add(i).cast()), s.load(self.sums.as_ptr().add(i).cast()));
-                let sums =
-                    if self.bf16 { s.dot_bf16(sums, self.x, w) } else { s.dot_i8(sums, self.x, w) };
+                let sums = if self.bf16 { s.dot_bf16(sums, self.x, w) } else { s.dot_i8(sums, self.x, w) };
                 s.store(out.as_mut_ptr().add(i).cast(), sums);
             }
         }
@@ -97,7 +96,22 @@ fn stores_round_to_even_and_saturate() {
     let tie = f32::from_bits(0x3f80_8000);
     let odd_tie = f32::from_bits(0x3f81_8000);
     let v = [
-        0.5, 1.5, -0.5, -1.5, 126.6, 127.5, 300.0, -127.6, -128.9, -1e30, 1.0, tie, odd_tie, f32::NAN, -0.0, 1e-3,
+        0.5,
+        1.5,
+        -0.5,
+        -1.5,
+        126.6,
+        127.5,
+        300.0,
+        -127.6,
+        -128.9,
+        -1e30,
+        1.0,
+        tie,
+        odd_tie,
+        f32::NAN,
+        -0.0,
+        1e-3,
     ];
     let bytes = [128, 130, 128, 126, 255, 255, 255, 0, 0, 0, 129, 129, 129, 0, 128, 128];
     for level in Level::all() {

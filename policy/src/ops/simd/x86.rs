@@ -151,7 +151,8 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
             // Without: byte by byte, sign by shifting left and back.
             let byte = |k: u32| _mm512_set1_epi32((x >> (8 * k) & 0xff).cast_signed());
             let mut total = sums;
-            let parts = [_mm512_slli_epi32::<24>(w), _mm512_slli_epi32::<16>(w), _mm512_slli_epi32::<8>(w), w];
+            let parts =
+                [_mm512_slli_epi32::<24>(w), _mm512_slli_epi32::<16>(w), _mm512_slli_epi32::<8>(w), w];
             for (k, part) in (0..).zip(parts) {
                 let product = _mm512_mullo_epi32(byte(k), _mm512_srai_epi32::<24>(part));
                 total = _mm512_add_epi32(total, product);

@@ -8,9 +8,11 @@ use std::ops::Range;
 use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
-use super::grid::{BLOCK, Grid, accumulate, add_into, affine_into, copy_into, unpool};
 use super::forward::{Images, block_image, frame_into, from_planes};
-use super::kernels::{Finish, Input, Panels, Source, convolve, pack, packed_len, unpack, weight_gradient};
+use super::grid::{BLOCK, Grid, accumulate, add_into, affine_into, copy_into, unpool};
+use super::kernels::{
+    Finish, Input, Panels, Source, Workers, convolve, pack, packed_len, unpack, weight_gradient,
+};
 use super::norm_gradient::{NormGradient, Target};
 use super::plan::Plan;
 use super::{KEPT, RESIDUALS, Saved, StackOp};
@@ -200,7 +202,8 @@ impl Pass<'_> {
         let affine = &self.parameters[self.plan.parts.residual[k].0.clone()];
         affine_into(level, self.plan.small.grid(), x, m, affine, input);
         weight_gradient(level, &self.plan.small, input, grad, &mut sums.residual[k].1);
-        convolve(level, &self.plan.small, exact(grad), &self.residual[k], PLAIN, back, 1);
+        let alone = Workers { level, parts: 1 };
+        convolve(alone, &self.plan.small, exact(grad), &self.residual[k], PLAIN, back);
         NormGradient { level, x, m, gain: &affine[..affine.len() / 2], grad: back }
     }
 
@@ -234,7 +237,8 @@ impl Pass<'_> {
                 affine_into(level, self.plan.large.grid(), x, m[0], extra, large_input);
                 weight_gradient(level, &self.plan.large, large_input, large_grad, &mut sums.first);
                 if let Some(first) = &self.first {
-                    convolve(level, &self.unpooled, exact(large_grad), first, PLAIN, large_back, 1);
+                    let alone = Workers { level, parts: 1 };
+                    convolve(alone, &self.unpooled, exact(large_grad), first, PLAIN, large_back);
                 }
                 let gain = &extra[..extra.len() / 2];
                 let norm = NormGradient { level, x, m: m[0], gain, grad: large_back };

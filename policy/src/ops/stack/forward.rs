@@ -1,7 +1,7 @@
 //! One image's way through a stack.
 
 use super::grid::{BLOCK, Grid, accumulate, add_into, affine_into, pool};
-use super::kernels::{Finish, Input, Source, convolve};
+use super::kernels::{Finish, Input, Source, Workers, convolve};
 use super::plan::{Plan, Weights};
 use super::{NORMS, RESIDUALS};
 use crate::ops::norm::{Moments, moments};
@@ -69,13 +69,14 @@ impl Forward<'_> {
         affine_into(level, &plan.after(), pooled, m[1], &p[plan.parts.norm.clone()], x);
 
         let (len, grid) = (x.len(), plan.small.grid());
+        let workers = Workers { level, parts: self.parts };
         let mut residual = |k: usize, from: &[f32], to: &mut [f32]| {
             let m = level.run(moments(from));
             let affine = &p[plan.parts.residual[k].0.clone()];
             let largest = affine_into(level, grid, from, m, affine, bordered);
             let input = Input { values: bordered, largest };
             let then = Finish { bias: &[], relu: true };
-            convolve(level, &plan.small, input, &self.weights.residual[k], then, to, self.parts);
+            convolve(workers, &plan.small, input, &self.weights.residual[k], then, to);
             m
         };
         for (r, pair) in results.chunks_exact_mut(2 * len).enumerate() {
@@ -112,7 +113,8 @@ impl Forward<'_> {
             }
         };
         let (input, then) = (Input { values: input, largest }, Finish { bias, relu: true });
-        convolve(level, &plan.large, input, &self.weights.first, then, &mut scratch.unpooled, self.parts);
+        let workers = Workers { level, parts: self.parts };
+        convolve(workers, &plan.large, input, &self.weights.first, then, &mut scratch.unpooled);
         m
     }
 }

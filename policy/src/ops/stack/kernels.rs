@@ -132,11 +132,8 @@ impl Finish<'_> {
     pub(super) unsafe fn apply<S: Simd>(&self, s: S, sum: S::V, at: usize) -> S::V {
         let floor = s.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
         // SAFETY: the caller's channels, of which there is a bias each.
-        let bias = if self.bias.is_empty() {
-            s.splat(0.0)
-        } else {
-            unsafe { s.load(self.bias.as_ptr().add(at)) }
-        };
+        let bias =
+            if self.bias.is_empty() { s.splat(0.0) } else { unsafe { s.load(self.bias.as_ptr().add(at)) } };
         let sum = s.add(sum, bias);
         // `select_gt` rather than `max`: a NaN must come through.
         s.select_gt(floor, sum, floor, sum)
@@ -152,19 +149,27 @@ pub(super) struct Input<'a> {
     pub(super) largest: f32,
 }
 
-/// Convolves a bordered image into `out`, blocks of channels without border; up to `parts` threads share the work.
+/// Who convolves.
+#[derive(Clone, Copy)]
+pub(super) struct Workers {
+    /// Their instructions.
+    pub(super) level: Level,
+    /// The most threads that share the work.
+    pub(super) parts: usize,
+}
+
+/// Convolves a bordered image into `out`, blocks of channels without border.
 pub(super) fn convolve(
-    level: Level,
+    workers: Workers,
     source: &Source,
     x: Input<'_>,
     panels: &Panels,
     then: Finish<'_>,
     out: &mut [f32],
-    parts: usize,
 ) {
     let grid = source.grid();
     let panels = match panels {
-        Panels::Tiles(weights) => return winograd::convolve(level, grid, x, weights, then, out, parts),
+        Panels::Tiles(weights) => return winograd::convolve(workers, grid, x, weights, then, out),
         Panels::Direct(panels) => panels,
     };
     let x = x.values;
@@ -174,10 +179,10 @@ pub(super) fn convolve(
     assert!(then.bias.is_empty() || then.bias.len() == blocks * BLOCK);
     let runs = source.runs();
     let out = SharedMut::new(out.as_mut_ptr());
-    let parts = parts.min(grid.h);
+    let parts = workers.parts.min(grid.h);
     each(parts, usize::MAX, |part| {
         let rows = part * grid.h / parts..(part + 1) * grid.h / parts;
-        level.run(Convolution { source, x, panels, runs: &runs, blocks, then, rows, out });
+        workers.level.run(Convolution { source, x, panels, runs: &runs, blocks, then, rows, out });
     });
 }
 

@@ -91,7 +91,9 @@ impl Plan {
     pub(super) fn weights(&self, parameters: &[f32], precision: Precision) -> Weights {
         let ordered = |source: &Source, weights: &Range<usize>| {
             let (outputs, inputs) = (self.shape.channels, source.channels());
-            pack(source, precision, outputs, &parameters[weights.clone()], |o, i, tap| (o * inputs + i) * 9 + tap)
+            pack(source, precision, outputs, &parameters[weights.clone()], |o, i, tap| {
+                (o * inputs + i) * 9 + tap
+            })
         };
         Weights {
             first: ordered(&self.large, &self.parts.first),

@@ -162,7 +162,9 @@ fn packed_case(shape: StackShape, n: usize) -> (Tensor, Vec<Tensor>, Vec<f64>) {
 
 #[test]
 fn a_packed_stack_agrees_in_every_precision_and_on_every_instruction_set() {
-    for (n, ci, co, height, width) in [(2, 3, 16, 16, 24), (1, 16, 32, 7, 5), (1, 32, 48, 24, 20), (1, 16, 16, 8, 8)] {
+    for (n, ci, co, height, width) in
+        [(2, 3, 16, 16, 24), (1, 16, 32, 7, 5), (1, 32, 48, 24, 20), (1, 16, 16, 8, 8)]
+    {
         let shape = StackShape { channels_in: ci, channels: co, height, width, planes: true };
         let (x, parameters, want) = packed_case(shape, n);
         let parameters: Vec<&Tensor> = parameters.iter().collect();

@@ -10,8 +10,8 @@ mod weight_gradient;
 pub(super) use convolution::{Packed, convolve};
 pub(super) use weight_gradient::weight_gradient;
 
-use crate::ops::format::Format;
 use super::grid::BLOCK;
+use crate::ops::format::Format;
 use crate::ops::simd::Simd;
 
 /// Numbers a tile becomes.

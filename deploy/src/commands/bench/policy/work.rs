@@ -1,6 +1,7 @@
 //! Our side of `vpt bench policy`: the process that acts and trains.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -38,7 +39,11 @@ pub(super) fn frames(side: usize, n: usize) -> Vec<u8> {
 }
 
 /// The weights that the bench wrote.
-pub(super) fn parameters(config: &PolicyConfig, folder: &Path, trainable: bool) -> anyhow::Result<Parameters> {
+pub(super) fn parameters(
+    config: &PolicyConfig,
+    folder: &Path,
+    trainable: bool,
+) -> anyhow::Result<Parameters> {
     let tensors = openai::read_weights(&folder.join("model.weights"))?;
     Ok(Parameters::from_tensors(&tensors, config, trainable, &Device::Cpu)?)
 }
@@ -59,10 +64,13 @@ pub(crate) fn run(args: &BenchPolicyWorkerArgs) -> anyhow::Result<()> {
     let mut pools = BTreeMap::new();
     serve("vpt", |request| {
         let threads = request["threads"].as_u64().context("threads")? as usize;
-        if !pools.contains_key(&threads) {
-            pools.insert(threads, rayon::ThreadPoolBuilder::new().num_threads(threads).build()?);
-        }
-        pools[&threads].install(|| match request["op"].as_str() {
+        let pool = match pools.entry(threads) {
+            Entry::Occupied(pool) => pool.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?)
+            }
+        };
+        pool.install(|| match request["op"].as_str() {
             Some("act") => work.act(request),
             Some("train") => work.train(request),
             other => bail!("no operation is called {other:?}"),

@@ -3,11 +3,11 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{BLOCK, POINTS, input_to_points, load_four, gather, weights_to_points};
-use crate::ops::simd::{Kernel, Level, Simd};
+use super::{BLOCK, POINTS, gather, input_to_points, load_four, weights_to_points};
 use crate::ops::format::{Bf16, F32, Format, Int8};
+use crate::ops::simd::{Kernel, Simd};
 use crate::ops::stack::grid::Grid;
-use crate::ops::stack::kernels::{Finish, Input};
+use crate::ops::stack::kernels::{Finish, Input, Workers};
 use crate::ops::storage::SharedMut;
 use crate::ops::tasks::each;
 use crate::precision::Precision;
@@ -58,7 +58,8 @@ impl Packed {
                 });
                 *points = weights_to_points(&taps);
             }
-            let at = |point: usize, i: usize| ((block * POINTS + point) * (inputs / group) + i / group) * BLOCK;
+            let at =
+                |point: usize, i: usize| ((block * POINTS + point) * (inputs / group) + i / group) * BLOCK;
             if let Some(int8) = &mut int8 {
                 int8.block(block, &block_points);
             }
@@ -120,13 +121,12 @@ impl Int8Sums {
 
 /// As the direct convolution. The grid is the input's, bordered.
 pub(in crate::ops::stack) fn convolve(
-    level: Level,
+    workers: Workers,
     grid: &Grid,
     x: Input<'_>,
     weights: &Packed,
     then: Finish<'_>,
     out: &mut [f32],
-    parts: usize,
 ) {
     let group = match weights.precision {
         Precision::F32 => F32::GROUP,
@@ -140,9 +140,8 @@ pub(in crate::ops::stack) fn convolve(
     );
     assert!(out.len() == blocks * BLOCK * grid.h * grid.w);
     assert!(then.bias.is_empty() || then.bias.len() == blocks * BLOCK);
-    let input_scales = std::array::from_fn(|point| {
-        if largest == 0.0 { 0.0 } else { BYTE / (largest * headroom(point)) }
-    });
+    let input_scales =
+        std::array::from_fn(|point| if largest == 0.0 { 0.0 } else { BYTE / (largest * headroom(point)) });
     let job = Job {
         grid: *grid,
         x,
@@ -155,6 +154,7 @@ pub(in crate::ops::stack) fn convolve(
     };
     let tiles = grid.h * grid.w / 4;
     let whole = tiles.div_ceil(MOST_TILES);
+    let Workers { level, parts } = workers;
     let parts = parts.min(whole);
     each(parts, usize::MAX, |part| {
         let at = |k: usize| (k * whole / parts * MOST_TILES).min(tiles);
@@ -298,7 +298,8 @@ impl<F: Format> Convolution<'_, F> {
         // SAFETY: the caller's P tiles, and the words of every input.
         unsafe {
             if F::SCALED {
-                let starts = self.job.weights.starts.as_ptr().add((block * POINTS + point) * BLOCK).cast::<f32>();
+                let starts =
+                    self.job.weights.starts.as_ptr().add((block * POINTS + point) * BLOCK).cast::<f32>();
                 for (v, first) in acc[0].iter_mut().enumerate() {
                     *first = s.load(starts.add(v * start_pitch));
                 }

@@ -1,15 +1,21 @@
 //! The weight gradient of a convolution in tiles: products of transformed inputs and transformed gradients.
 
 use super::{BLOCK, POINTS, gradient_to_points, input_to_points};
-use crate::ops::simd::{Kernel, Level, Simd};
 use crate::ops::format::F32;
+use crate::ops::simd::{Kernel, Level, Simd};
 use crate::ops::stack::grid::Grid;
 
 /// Tiles whose weight gradients are summed in registers before they join the total.
 const GRADIENT_TILES: usize = 16;
 
 /// Adds an image's weight gradient to `dw`, `[output block][point][input][16]`. The grid is the input's, bordered.
-pub(in crate::ops::stack) fn weight_gradient(level: Level, grid: &Grid, x: &[f32], grad: &[f32], dw: &mut [f32]) {
+pub(in crate::ops::stack) fn weight_gradient(
+    level: Level,
+    grid: &Grid,
+    x: &[f32],
+    grad: &[f32],
+    dw: &mut [f32],
+) {
     let gradient = Grid { blocks: dw.len() / (grid.blocks * BLOCK * BLOCK * POINTS), ..*grid };
     assert!(grid.border == 1 && grid.h.is_multiple_of(2) && grid.w.is_multiple_of(2));
     assert!(x.len() >= grid.len() && grad.len() >= gradient.len());

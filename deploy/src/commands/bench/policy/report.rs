@@ -1,0 +1,110 @@
+//! What `vpt bench policy` found: a line for each case, one JSON object at the end.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Device;
+use serde_json::{Value, json};
+use vpt_policy::{Policy, PolicyConfig, Precision, RecurrentState, distribution};
+
+use super::cases::Case;
+use super::work;
+
+/// What one case took.
+pub(super) struct Timed {
+    /// Seconds of each call.
+    pub(super) ours: Vec<f64>,
+    /// Of the faster memory format.
+    pub(super) peer: Option<Vec<f64>>,
+    /// Ours and the peer's: the most memory in use during a step, less what the process had before it loaded anything.
+    pub(super) memory: Option<(f64, Option<f64>)>,
+}
+
+impl Timed {
+    fn ratio(&self) -> Option<f64> {
+        self.peer.as_deref().map(|peer| median(peer) / median(&self.ours))
+    }
+
+    pub(super) fn line(&self, case: &Case) -> String {
+        let each = |seconds: &[f64]| format!("{:9.2} ms", 1e3 * median(seconds));
+        let mut line = format!("{:<24} {}", case.name(), each(&self.ours));
+        if let (Some(peer), Some(ratio)) = (&self.peer, self.ratio()) {
+            line += &format!("   peer {}   ratio {ratio:.2}", each(peer));
+        }
+        if let Some((ours, peer)) = self.memory {
+            line += &format!("   memory {:.2} GiB", ours / f64::from(1 << 30));
+            line += &peer.map_or(String::new(), |p| format!(", peer {:.2} GiB", p / f64::from(1 << 30)));
+        }
+        line
+    }
+}
+
+/// All cases.
+#[derive(Default)]
+pub(super) struct Report {
+    model: String,
+    /// What the peer calls itself.
+    pub(super) peer: Option<String>,
+    seconds: BTreeMap<String, f64>,
+    ratios: BTreeMap<String, f64>,
+    kl: BTreeMap<String, f64>,
+}
+
+impl Report {
+    pub(super) fn of(model: &str) -> Self {
+        Self { model: model.to_owned(), ..Self::default() }
+    }
+
+    pub(super) fn add(&mut self, case: &Case, timed: &Timed) {
+        self.seconds.insert(case.name(), median(&timed.ours));
+        if let (Some(peer), Some(ratio)) = (&timed.peer, timed.ratio()) {
+            self.seconds.insert(format!("{}.torch", case.name()), median(peer));
+            self.ratios.insert(format!("{}.torch", case.name()), ratio);
+        }
+        if let Some(f32_seconds) = case.in_f32().and_then(|name| self.seconds.get(&name)) {
+            self.ratios.insert(format!("{}.f32", case.name()), f32_seconds / median(&timed.ours));
+        }
+        if let Some((ours, Some(peer))) = timed.memory {
+            self.ratios.insert(format!("{}.memory.torch", case.name()), peer / ours);
+        }
+    }
+
+    /// Mean KL of the f32 policy to each other precision's, over the bench's frames as one stream.
+    pub(super) fn divergence(&mut self, config: &PolicyConfig, folder: &Path) -> anyhow::Result<()> {
+        let parameters = work::parameters(config, folder, false)?;
+        let exact = Policy::new(config, &parameters)?;
+        let (frames, first) = work::stream(config, folder, 16)?;
+        let start = RecurrentState::initial(config, 1, &Device::Cpu)?;
+        let reference = exact.forward(&frames, &first, &start)?;
+        for precision in [Precision::Bf16, Precision::Int8] {
+            let out =
+                Policy::new(config, &parameters)?.for_acting(precision)?.forward(&frames, &first, &start)?;
+            let mut kl = 0.0;
+            for (p, q) in [
+                (&reference.buttons_logits, &out.buttons_logits),
+                (&reference.camera_logits, &out.camera_logits),
+            ] {
+                let (p, q) = (p.flatten_to(1)?, q.flatten_to(1)?);
+                kl += f64::from(distribution::kl(&p, &q)?.mean_all()?.to_scalar::<f32>()?);
+            }
+            self.kl.insert(precision.name().to_owned(), kl);
+        }
+        Ok(())
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let value = self.seconds.get("act_b8_t1").map(|seconds| 8.0 / seconds);
+        json!({
+            "bench": "policy", "value": value, "unit": "frames/s acting, batch 8, 1 thread, f32",
+            "model": self.model, "peer": self.peer, "seconds": self.seconds, "ratios": self.ratios,
+            "kl_to_f32_nats": self.kl,
+        })
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { 0.5 * (sorted[middle - 1] + sorted[middle]) }
+}
