@@ -144,4 +144,30 @@ mod tests {
         values_only.draws.clear();
         assert!(policy.decide(values_only).unwrap().decisions.is_empty());
     }
+
+    #[test]
+    fn log_probabilities_are_those_of_the_network_that_acts_in_every_precision() {
+        let config = PolicyConfig::tiny();
+        let parameters = Parameters::init(&config, 1, &Device::Cpu).unwrap().frozen_copy().unwrap();
+        let mut seen = Vec::new();
+        for precision in Precision::ALL {
+            let policy =
+                ActingPolicy::new(&config, &parameters, (precision, 1.0), Version::default()).unwrap();
+            let decided = policy.decide(batch(&policy, 2, 90)).unwrap().decisions;
+            let network = Policy::new(&config, &parameters).unwrap().for_acting(precision).unwrap();
+            let Batch { state, frames, is_first, .. } = batch(&policy, 2, 90);
+            let side = config.image_size;
+            let frames = Tensor::from_vec(frames, (2, 1, side, side, 3), &Device::Cpu).unwrap();
+            let is_first = Tensor::from_vec(is_first, (2, 1), &Device::Cpu).unwrap();
+            let logits = network.forward(&frames, &is_first, &state).unwrap().buttons_logits;
+            let actions: Vec<u32> = decided.iter().map(|d| d.action.buttons).collect();
+            let index = Tensor::from_vec(actions, 2, &Device::Cpu).unwrap();
+            let expected = distribution::log_prob(&logits.flatten(0, 1).unwrap(), &index).unwrap();
+            for (decision, expected) in decided.iter().zip(expected.to_vec1::<f32>().unwrap()) {
+                assert!((decision.buttons_log_prob - expected).abs() < 1e-5, "{precision:?}");
+            }
+            seen.push(decided[0].buttons_log_prob);
+        }
+        assert!(seen[0] != seen[1] && seen[1] != seen[2], "precisions that change nothing: {seen:?}");
+    }
 }

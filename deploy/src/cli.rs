@@ -213,6 +213,9 @@ pub struct BenchPolicyArgs {
     /// Calls of each case that count; medians are reported.
     #[arg(long, default_value_t = 9)]
     pub rounds: usize,
+    /// Steps of acting and of training whose memory must not grow; 0 leaves them out.
+    #[arg(long, default_value_t = 0)]
+    pub steady: usize,
     /// A Python with torch to compare with, in the same run.
     #[arg(long, value_name = "PYTHON")]
     pub peers: Option<PathBuf>,

@@ -83,6 +83,9 @@ fn measure(args: &BenchPolicyArgs, folder: &Path) -> anyhow::Result<()> {
             report.add(case, &timed);
         }
     }
+    if args.steady > 0 {
+        report.steady(&mut ours()?, args.steady)?;
+    }
     report.divergence(&config, folder)?;
     println!("{}", report.json());
     Ok(())

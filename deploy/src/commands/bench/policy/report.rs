@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use anyhow::Context;
 use candle_core::Device;
 use serde_json::{Value, json};
 use vpt_policy::{Policy, PolicyConfig, Precision, RecurrentState, distribution};
 
-use super::cases::Case;
+use super::cases::{Case, Op};
 use super::work;
+use crate::commands::bench::worker::Worker;
 
 /// What one case took.
 pub(super) struct Timed {
@@ -48,6 +50,7 @@ pub(super) struct Report {
     seconds: BTreeMap<String, f64>,
     ratios: BTreeMap<String, f64>,
     kl: BTreeMap<String, f64>,
+    resident: BTreeMap<String, f64>,
 }
 
 impl Report {
@@ -67,6 +70,27 @@ impl Report {
         if let Some((ours, Some(peer))) = timed.memory {
             self.ratios.insert(format!("{}.memory.torch", case.name()), peer / ours);
         }
+    }
+
+    /// Resident memory after the first tenth of many steps and after the last.
+    pub(super) fn steady(&mut self, ours: &mut Worker, steps: usize) -> anyhow::Result<()> {
+        for (name, op) in [("act", Op::Act), ("train", Op::Train)] {
+            let case = Case { op, threads: 1, precision: Precision::F32, batch: 1, time: 2 };
+            let mut resident = Vec::new();
+            for _ in 0..steps {
+                let bytes = ours.ask(&case.request())?["resident_bytes"].as_f64();
+                resident.push(bytes.context("no memory in an answer")?);
+            }
+            let (early, late) = (resident[steps / 10], resident[steps - 1]);
+            eprintln!(
+                "{name}: {:.1} MiB resident after {} steps, {:.1} after {steps}",
+                early / f64::from(1 << 20),
+                steps / 10 + 1,
+                late / f64::from(1 << 20)
+            );
+            self.resident.insert(format!("{name}_growth_bytes"), late - early);
+        }
+        Ok(())
     }
 
     /// Mean KL of the f32 policy to each other precision's, over the bench's frames as one stream.
@@ -97,7 +121,7 @@ impl Report {
         json!({
             "bench": "policy", "value": value, "unit": "frames/s acting, batch 8, 1 thread, f32",
             "model": self.model, "peer": self.peer, "seconds": self.seconds, "ratios": self.ratios,
-            "kl_to_f32_nats": self.kl,
+            "kl_to_f32_nats": self.kl, "steady": self.resident,
         })
     }
 }

@@ -112,7 +112,7 @@ impl Work<'_> {
             let all = [buttons, camera, out.value.flatten_all()?.to_vec1()?].concat();
             fs::write(path, all.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())?;
         }
-        Ok(json!({ "seconds": seconds }))
+        Ok(json!({ "seconds": seconds, "resident_bytes": memory("VmRSS:")? }))
     }
 
     fn train(&mut self, request: &Value) -> anyhow::Result<Value> {
@@ -147,7 +147,7 @@ impl Work<'_> {
         let seconds = start.elapsed().as_secs_f64();
         Ok(json!({
             "seconds": seconds, "loss": loss.to_scalar::<f32>()?,
-            "peak_bytes": memory("VmHWM:")?, "base_bytes": self.base,
+            "peak_bytes": memory("VmHWM:")?, "base_bytes": self.base, "resident_bytes": memory("VmRSS:")?,
         }))
     }
 }
