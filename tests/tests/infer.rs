@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, safetensors};
 use vpt_policy::openai::{self, ModelFile, NamedTensors};
-use vpt_policy::{CounterRng, Parameters, Policy, PolicyConfig, RecurrentState};
+use vpt_policy::{CounterRng, InverseDynamics, Parameters, Policy, PolicyConfig, RecurrentState};
 use vpt_tests::process::{outcome, vpt};
 
 const BATCH: usize = 2;
@@ -56,7 +56,11 @@ impl Case {
 }
 
 fn model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/fixtures/openai/policy_tiny.model")
+    fixture("policy_tiny.model")
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/fixtures/openai").join(name)
 }
 
 fn frames() -> Tensor {
@@ -126,6 +130,51 @@ fn two_calls_with_memory_equal_one_and_the_network_itself() {
     let sums: Vec<f32> =
         numbers(&whole["camera_logp"]).chunks(121).map(|row| row.iter().map(|x| x.exp()).sum()).collect();
     assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-4), "log-probabilities are normalised: {sums:?}");
+}
+
+#[test]
+fn an_inverse_dynamics_model_labels_a_video_longer_than_its_window() {
+    const LONG: usize = 13;
+    let dir = tempfile::tempdir().expect("tempdir");
+    let path = |name: &str| dir.path().join(name);
+    let model = fixture("inverse_dynamics_tiny.model");
+    let ModelFile::InverseDynamics(config) = openai::read_model(&model).expect("model file") else {
+        panic!("an inverse dynamics model's file")
+    };
+    let parameters = Parameters::init(&config, 3, &Device::Cpu).expect("weights");
+    let tensors: NamedTensors = parameters
+        .names()
+        .map(|name| (name.to_owned(), parameters.get(name).expect("listed").clone()))
+        .collect();
+    openai::write_weights(&path("tiny.weights"), &tensors).expect("weights file");
+    let mut rng = CounterRng::new(&[12]);
+    let bytes: Vec<u8> = (0..2 * LONG * 128 * 128 * 3).map(|_| rng.below(256) as u8).collect();
+    let frames = Tensor::from_vec(bytes, (2, LONG, 128, 128, 3), &Device::Cpu).expect("frames");
+    safetensors::save(&HashMap::from([("frames", frames.clone())]), path("video")).expect("input file");
+
+    let text = |path: &Path| path.display().to_string();
+    let (weights, video, out) = (text(&path("tiny.weights")), text(&path("video")), text(&path("out")));
+    let mut arguments = vec!["infer", "--model", model.to_str().expect("a name"), "--weights", &weights];
+    arguments.extend(["--frames", &video, "--out", &out]);
+    let (code, said) = outcome(&vpt(&arguments));
+    assert_eq!(code, 0, "{said}");
+    let output = load(&path("out"));
+    assert_eq!(output["buttons_logp"].dims(), [2, LONG, 20, 2]);
+    assert_eq!(output["camera_logp"].dims(), [2, LONG, 2, 11]);
+
+    let network = InverseDynamics::new(&config, &parameters).expect("network");
+    let expected = network.forward_video(&frames).expect("forward");
+    for (name, logits) in
+        [("buttons_logp", &expected.buttons_logits), ("camera_logp", &expected.camera_logits)]
+    {
+        let sums = logits.log_sum_exp(3).and_then(|sums| sums.unsqueeze(3)).expect("sums");
+        assert_close(&output[name], &logits.broadcast_sub(&sums).expect("log-probabilities"), name);
+    }
+    // It has no memory to keep.
+    let state = text(&path("state"));
+    arguments.extend(["--state-out", &state]);
+    let (code, said) = outcome(&vpt(&arguments));
+    assert!(code == 64 && said.contains("no memory"), "{code}: {said}");
 }
 
 #[test]
