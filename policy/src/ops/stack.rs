@@ -17,6 +17,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use self::grid::{BLOCK, Grid, accumulate, add_into, affine_into, pool};
 use self::kernels::{Finish, Source, convolve, pack};
+use super::cuda;
 use super::norm::{Moments, moments};
 use super::simd::Level;
 use super::storage::{Reused, SharedMut, slice, written};
@@ -64,6 +65,8 @@ pub(crate) fn stack_at(
     let frames = shape.channels_in == 3;
     let (h, w) = (shape.height, shape.width);
     let fits = match *x.dims() {
+        // What a stack on a GPU leaves for the next.
+        [_, a, b, channels] if cuda::takes(x) && !frames => (channels, a, b) == (shape.channels_in, h, w),
         [_, a, b, 3] => frames && (a, b) == (h, w),
         [_, blocks, a, b, BLOCK] => !frames && (blocks * BLOCK, a, b) == (shape.channels_in, h, w),
         _ => false,
@@ -78,22 +81,25 @@ pub(crate) fn stack_at(
     }
     let flat: Vec<Tensor> = parameters.iter().map(|p| p.flatten_all()).collect::<Result<_>>()?;
     let flat = Tensor::cat(&flat, 0)?;
+    if cuda::takes(x) {
+        return cuda::stack(x, &flat, shape, parts);
+    }
     let save = x.track_op() || flat.track_op();
     let op = StackOp { level, shape, parts, save, saved: OnceLock::new() };
     x.contiguous()?.apply_op2(&flat, op)
 }
 
 /// Where each parameter lies in all of them one after another.
-struct Parts {
+pub(super) struct Parts {
     sizes: Vec<usize>,
     /// Bias, or gain and bias.
-    first_extra: Range<usize>,
-    first: Range<usize>,
+    pub(super) first_extra: Range<usize>,
+    pub(super) first: Range<usize>,
     /// Gain and bias of the norm after the pool.
-    norm: Range<usize>,
+    pub(super) norm: Range<usize>,
     /// Gain and bias, then weight.
-    residual: Vec<(Range<usize>, Range<usize>)>,
-    total: usize,
+    pub(super) residual: Vec<(Range<usize>, Range<usize>)>,
+    pub(super) total: usize,
 }
 
 impl Parts {

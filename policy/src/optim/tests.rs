@@ -51,7 +51,7 @@ fn ten_steps_agree_with_the_same_by_hand() {
     for decay in [WeightDecay::Coupled, WeightDecay::Decoupled] {
         for max_norm in [None, Some(1.0)] {
             let (vars, config) = (vars(), settings(decay));
-            let mut adam = Adam::for_vars(&vars, config);
+            let mut adam = Adam::for_vars(&vars, config).unwrap();
             for step in 0..10 {
                 let norm = adam.step_vars(&vars, &gradients(&vars, step), max_norm).unwrap();
                 assert!(norm > 1.0, "so that the clip is at work");
@@ -70,7 +70,8 @@ fn a_prefix_has_a_learning_rate_of_its_own() {
     let vars = vars();
     let before: Vec<Vec<f32>> = vars.iter().map(|(_, var)| var.to_vec1().unwrap()).collect();
     let mut adam =
-        Adam::for_vars(&vars, AdamConfig { lr: 1e-3, weight_decay: 0.0, ..settings(WeightDecay::Coupled) });
+        Adam::for_vars(&vars, AdamConfig { lr: 1e-3, weight_decay: 0.0, ..settings(WeightDecay::Coupled) })
+            .unwrap();
     adam.set_prefix_lr(&vars[0].0, 0.5);
     adam.set_prefix_lr(&vars[0].0, 1e-1);
     adam.step_vars(&vars, &gradients(&vars, 0), None).unwrap();
@@ -84,7 +85,8 @@ fn a_prefix_has_a_learning_rate_of_its_own() {
 fn a_restored_optimiser_goes_on_bit_for_bit() {
     let (one, two) = (vars(), vars());
     let config = settings(WeightDecay::Coupled);
-    let (mut first, mut second) = (Adam::for_vars(&one, config), Adam::for_vars(&two, config));
+    let (mut first, mut second) =
+        (Adam::for_vars(&one, config).unwrap(), Adam::for_vars(&two, config).unwrap());
     for step in 0..5 {
         first.step_vars(&one, &gradients(&one, step), None).unwrap();
     }
@@ -106,8 +108,8 @@ fn a_restored_optimiser_goes_on_bit_for_bit() {
 #[test]
 fn a_file_of_another_architecture_is_refused_by_name() {
     let all = vars();
-    let mut adam = Adam::for_vars(&all[..2], settings(WeightDecay::Coupled));
-    let other = Adam::for_vars(&all[1..], settings(WeightDecay::Coupled)).to_safetensors().unwrap();
+    let mut adam = Adam::for_vars(&all[..2], settings(WeightDecay::Coupled)).unwrap();
+    let other = Adam::for_vars(&all[1..], settings(WeightDecay::Coupled)).unwrap().to_safetensors().unwrap();
     let error = adam.load(&other).unwrap_err().to_string();
     assert!(error.contains("mean.a is missing") && error.contains("square.c is not expected"), "{error}");
     for cut in [0, 7, other.len() / 2, other.len() - 1] {
