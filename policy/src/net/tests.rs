@@ -4,6 +4,8 @@ use candle_core::Device;
 
 use super::*;
 use crate::distribution;
+use crate::gradients::Gradients;
+use crate::ops::cuda::emulated;
 use crate::rng::CounterRng;
 
 fn small() -> PolicyConfig {
@@ -212,4 +214,63 @@ fn inputs_that_do_not_fit_are_named() {
     assert!(refused(&frames(1, 2, 16, 1), &floats, &state).contains("u8"));
     let other = PolicyConfig { hidsize: 32, ..config };
     assert!(Policy::new(&other, &parameters(&small())).is_err());
+}
+
+/// Outputs, memory and every gradient of one pass of a policy on `device`.
+fn everything(config: &PolicyConfig, precision: Precision, device: &Device) -> Vec<(String, Tensor)> {
+    let on = |x: &Tensor| x.to_device(device).unwrap();
+    let weights = parameters(config);
+    let tensors =
+        weights.names().map(|name| (name.to_owned(), weights.get(name).unwrap().detach())).collect();
+    let weights = Parameters::from_tensors(&tensors, config, true, device).unwrap();
+    let policy = Policy::new(config, &weights).unwrap().with_precision(precision).unwrap();
+    let flags = on(&Tensor::new(&[[1u8, 0, 0], [0, 0, 1]], &Device::Cpu).unwrap());
+    let state = RecurrentState::initial(config, 2, device).unwrap();
+    let side = config.image_size;
+    let warm = policy.forward(&on(&frames(2, 3, side, 3)), &flags, &state).unwrap().state;
+    let out = policy.forward(&on(&frames(2, 3, side, 4)), &flags, &warm).unwrap();
+    let index = on(&Tensor::new(&[5u32, 60, 100, 120, 3, 7], &Device::Cpu).unwrap());
+    let buttons = distribution::log_prob(&out.buttons_logits.flatten(0, 1).unwrap(), &index).unwrap();
+    let camera = distribution::log_prob(&out.camera_logits.flatten(0, 1).unwrap(), &index).unwrap();
+    let value = (out.value.sqr().unwrap() + out.aux_value.as_ref().unwrap().sqr().unwrap()).unwrap();
+    let loss = (value.sum_all().unwrap() - (buttons + camera).unwrap().sum_all().unwrap()).unwrap();
+    let gradients = Gradients::collect(&weights, &loss.backward().unwrap()).unwrap();
+    let mut all = vec![
+        ("buttons".to_owned(), out.buttons_logits.detach()),
+        ("camera".to_owned(), out.camera_logits.detach()),
+        ("value".to_owned(), out.value.detach()),
+        ("keys".to_owned(), out.state.layers[1].keys.clone()),
+    ];
+    all.extend(gradients.names().map(|name| (name.to_owned(), gradients.get(name).unwrap().clone())));
+    all.into_iter().map(|(name, tensor)| (name, tensor.to_device(&Device::Cpu).unwrap())).collect()
+}
+
+/// Compares two lists of [`everything`] by their relative L2 distance.
+fn assert_near(what: &str, got: &[(String, Tensor)], want: &[(String, Tensor)], most: f32) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    for ((name, got), (_, want)) in got.iter().zip(want) {
+        let norm = |x: &Tensor| x.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+        let (apart, size) = (norm(&(got - want).unwrap()), norm(want));
+        assert!(apart <= most * size, "{what}, {name}: {apart} of {size}");
+    }
+}
+
+#[test]
+fn a_gpu_computes_what_the_cpu_does() {
+    let in_stacks = PolicyConfig { impala_chans: vec![16, 16, 32], ..small() };
+    for (what, config) in [("layers", small()), ("stacks", in_stacks)] {
+        let want = everything(&config, Precision::F32, &Device::Cpu);
+        let check = |place: &str, device: &Device| {
+            let got = everything(&config, Precision::F32, device);
+            assert_near(&format!("{what} {place}"), &got, &want, 2e-4);
+            // In bf16 maxima and ReLUs turn over, whose gradients then go elsewhere: outputs only.
+            let got = everything(&config, Precision::Bf16, device);
+            assert_near(&format!("{what} {place} bf16"), &got[..4], &want[..4], 0.1);
+            assert_eq!(got.len(), want.len());
+        };
+        emulated::on(|| check("emulated", &Device::Cpu));
+        for gpu in &device::for_tests()[1..] {
+            check("GPU", gpu);
+        }
+    }
 }

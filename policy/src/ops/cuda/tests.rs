@@ -69,7 +69,7 @@ fn two_stacks_in_bf16_are_close() {
     vars.extend([var(&[16], 40, 1.0), var(&[16], 41, 0.5), var(&[32, 16, 3, 3], 42, 0.15)]);
     vars.extend(stack_parameters(32).into_iter().skip(2));
     // Rounding turns some maxima and ReLUs over, whose gradients then go elsewhere.
-    check_bf16("stacks", 0.15, &vars, &|v| {
+    check_bf16("stacks", 0.25, &vars, &|v| {
         let all: Vec<&Tensor> = v.iter().map(|v| v.as_tensor()).collect();
         let first = StackShape { channels_in: 3, channels: 16, height: side, width: side, planes: false };
         let half = side / 2;
