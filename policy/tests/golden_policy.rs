@@ -105,7 +105,10 @@ fn frames(first: usize, length: usize, device: &Device) -> Tensor {
 }
 
 fn fixture(name: &str, device: &Device) -> BTreeMap<String, Tensor> {
-    let path = format!("{}/tests/fixtures/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    // The run-time variable is for a binary that was carried to another machine.
+    let folder =
+        std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let path = format!("{folder}/tests/fixtures/{name}.safetensors");
     candle_core::safetensors::load(path, device).unwrap().into_iter().collect()
 }
 

@@ -205,6 +205,7 @@ pub(super) fn launch(device: &Device, launch: &Launch<'_>) -> Result<()> {
 }
 
 pub(super) fn multiply(product: &Product<'_>) -> Result<()> {
+    together(&[&product.a, &product.b, &product.c])?;
     match &product.c.device {
         Device::Cuda(device) => driver::multiply(device, product),
         #[cfg(test)]
@@ -214,11 +215,22 @@ pub(super) fn multiply(product: &Product<'_>) -> Result<()> {
 }
 
 pub(super) fn convolve(convolution: &Convolution<'_>) -> Result<()> {
+    together(&[&convolution.images, &convolution.filters, &convolution.results])?;
     match &convolution.images.device {
         Device::Cuda(device) => driver::convolve(device, convolution),
         #[cfg(test)]
         Device::Cpu => emulated::convolve(convolution),
         _ => elsewhere(),
+    }
+}
+
+fn together(spans: &[&Span<'_>]) -> Result<()> {
+    match spans.iter().find(|span| !span.device.same_device(&spans[0].device)) {
+        None => Ok(()),
+        Some(span) => {
+            let (one, other) = (spans[0].device.location(), span.device.location());
+            candle_core::bail!("arguments on {one:?} and {other:?}")
+        }
     }
 }
 

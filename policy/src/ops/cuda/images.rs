@@ -174,7 +174,7 @@ pub(super) fn column_sums(x: &Span<'_>, to: &Span<'_>) -> Result<()> {
 
 fn sum_columns(x: &Span<'_>, to: &Span<'_>, rows: usize, columns: usize) -> Result<()> {
     let kernel = Kernel::variant(FILE, "column_sums", x.dtype, 1)?.span(x).span(to);
-    let grid = [columns.div_ceil(THREADS), rows.div_ceil(ROWS).max(1), 1];
+    let grid = [rows.div_ceil(ROWS).max(1), columns.div_ceil(THREADS), 1];
     kernel.count(rows).count(columns).count(ROWS).blocks(&x.device, grid)
 }
 

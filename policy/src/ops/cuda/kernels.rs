@@ -12,12 +12,14 @@ pub(super) struct Kernel {
     module: &'static str,
     name: String,
     arguments: Vec<Argument>,
+    /// Where the arrays among the arguments are.
+    devices: Vec<Device>,
 }
 
 impl Kernel {
     /// A kernel that has no variants.
     pub(super) fn new(module: &'static str, name: &str) -> Self {
-        Self { module, name: name.to_owned(), arguments: Vec::new() }
+        Self { module, name: name.to_owned(), arguments: Vec::new(), devices: Vec::new() }
     }
 
     /// The variant for numbers of `dtype`, `lanes` at once.
@@ -32,13 +34,19 @@ impl Kernel {
 
     pub(super) fn span(mut self, span: &Span<'_>) -> Self {
         self.arguments.push(Argument::Address(span.address));
+        self.devices.push(span.device.clone());
         self
     }
 
     /// An array that may be absent.
     pub(super) fn maybe(mut self, span: Option<&Span<'_>>) -> Self {
-        self.arguments.push(Argument::Address(span.map_or(0, |span| span.address)));
-        self
+        match span {
+            Some(span) => self.span(span),
+            None => {
+                self.arguments.push(Argument::Address(0));
+                self
+            }
+        }
     }
 
     pub(super) fn count(mut self, count: usize) -> Self {
@@ -62,6 +70,15 @@ impl Kernel {
 
     /// Runs it on so many blocks.
     pub(super) fn blocks(self, device: &Device, grid: [usize; 3]) -> Result<()> {
+        // A GPU would fault on the address of another device.
+        if let Some(other) = self.devices.iter().find(|other| !device.same_device(other)) {
+            candle_core::bail!(
+                "{}: arguments on {:?} and {:?}",
+                self.name,
+                device.location(),
+                other.location()
+            );
+        }
         if grid.contains(&0) {
             return Ok(());
         }

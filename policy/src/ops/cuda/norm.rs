@@ -52,7 +52,7 @@ pub(super) fn forward(x: &Span<'_>, affine: Affine<'_>, relu: bool) -> Result<(B
     let sums = Buffer::new(device, DType::F64, (n, parts, 2))?;
     let kernel = Kernel::variant(FILE, "norm_sums", x.dtype, at_once)?.span(x).span(&sums.span()?);
     let kernel = kernel.count(size).count((size / at_once).div_ceil(parts)).flag(relu);
-    kernel.blocks(device, [parts, n, 1])?;
+    kernel.blocks(device, [n, parts, 1])?;
     let kernel = Kernel::variant(FILE, "norm_moments", x.dtype, 1)?.span(x).span(&sums.span()?);
     let kernel = kernel.span(&moments.span()?).count(n).count(size).count(parts).flag(relu);
     kernel.each(device, n)?;
@@ -89,7 +89,7 @@ pub(super) fn backward(
     let kernel = Kernel::variant(FILE, "norm_grad_sums", x.dtype, at_once)?.span(x).span(moments).span(grad);
     let kernel = kernel.span(&sums.span()?).count(sizes.pixels).count(channels);
     let kernel = kernel.count(sizes.pixels.div_ceil(parts)).count(wide).flag(*relu);
-    kernel.blocks(device, [parts, (channels / at_once).div_ceil(wide), n])?;
+    kernel.blocks(device, [n, parts, (channels / at_once).div_ceil(wide)])?;
     let totals = Buffer::new(device, DType::F32, (n, 2))?;
     let kernel = Kernel::new(FILE, "norm_grad_totals").span(&sums.span()?).span(gain).span(&totals.span()?);
     kernel.count(parts).count(channels).blocks(device, [n, 1, 1])?;

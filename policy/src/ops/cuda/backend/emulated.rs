@@ -55,7 +55,13 @@ fn library() -> std::result::Result<Emulate, String> {
 }
 
 fn build() -> std::result::Result<Emulate, String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops/cuda/kernels/emulation.cpp");
+    // The run-time variable is for a binary that was carried to another machine.
+    let crate_folder =
+        std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let source = Path::new(&crate_folder).join("src/ops/cuda/kernels/emulation.cpp");
+    if !source.exists() {
+        return Err(format!("{} is not there", source.display()));
+    }
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let library = folder.path().join("kernels.so");
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".to_owned());

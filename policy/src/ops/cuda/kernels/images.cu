@@ -160,15 +160,16 @@ __device__ void add_relu(const T* x, const T* z, T* to, i64 packs) {
 INSTANTIATE(add_relu, (x, z, to, packs))
 #undef PARAMETERS
 
-// f32 sums of the columns of T [rows, columns], one row of sums for every `each` rows. A block takes THREADS columns.
+// f32 sums of the columns of T [rows, columns], one row of sums for every `each` rows. A block takes
+// THREADS columns; blocks: (parts of the rows, tiles of columns), as only the first may be many.
 template <typename T, int V>
 __device__ void column_sums(const T* from, float* to, i64 rows, i64 columns, i64 each) {
-    i64 c = i64(blockIdx.x) * THREADS + threadIdx.x;
+    i64 c = i64(blockIdx.y) * THREADS + threadIdx.x;
     if (c >= columns) return;
-    i64 end = (blockIdx.y + 1) * each;
+    i64 end = (blockIdx.x + 1) * each;
     float sum = 0.0f;
-    for (i64 r = blockIdx.y * each; r < end && r < rows; r++) sum += widen(from[r * columns + c]);
-    to[blockIdx.y * columns + c] = sum;
+    for (i64 r = blockIdx.x * each; r < end && r < rows; r++) sum += widen(from[r * columns + c]);
+    to[blockIdx.x * columns + c] = sum;
 }
 #define PARAMETERS(T) (const T* from, float* to, i64 rows, i64 columns, i64 each)
 INSTANTIATE(column_sums, (from, to, rows, columns, each))

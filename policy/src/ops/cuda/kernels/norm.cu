@@ -9,14 +9,14 @@ __device__ inline float read(T x, i64 relu) {
 }
 
 // Sums over a part of an image: of d = x - shift and of its square, shift being the image's first value, so that little
-// is lost however far from zero the values lie. Blocks: (parts, images); `sums` is f64 [N, parts, 2].
+// is lost however far from zero the values lie. Blocks: (images, parts); `sums` is f64 [N, parts, 2].
 template <typename T, int V>
 __device__ void norm_sums(const T* x, double* sums, i64 size, i64 each, i64 relu) {
     __shared__ double shared[THREADS];
-    const T* image = x + blockIdx.y * size;
+    const T* image = x + blockIdx.x * size;
     float shift = read(image[0], relu), first = 0.0f, second = 0.0f;
-    i64 packs = size / V, end = (blockIdx.x + 1) * each;
-    for (i64 i = blockIdx.x * each + threadIdx.x; i < end && i < packs; i += THREADS) {
+    i64 packs = size / V, end = (blockIdx.y + 1) * each;
+    for (i64 i = blockIdx.y * each + threadIdx.x; i < end && i < packs; i += THREADS) {
         Pack<T, V> values = load<T, V>(image, i);
         for (int k = 0; k < V; k++) {
             float d = read(values.v[k], relu) - shift;
@@ -27,7 +27,7 @@ __device__ void norm_sums(const T* x, double* sums, i64 size, i64 each, i64 relu
     double total = over_block(double(first), shared, Add());
     double squares = over_block(double(second), shared, Add());
     if (threadIdx.x == 0) {
-        double* to = sums + (i64(blockIdx.y) * gridDim.x + blockIdx.x) * 2;
+        double* to = sums + (i64(blockIdx.x) * gridDim.y + blockIdx.y) * 2;
         to[0] = total;
         to[1] = squares;
     }
@@ -73,19 +73,19 @@ __device__ void norm_apply(const T* x, const float* moments, const float* gain, 
 INSTANTIATE(norm_apply, (x, moments, gain, bias, to, packs, size, channels, relu))
 #undef PARAMETERS
 
-// Of a part of an image's pixels, per channel: Σ grad * xhat and Σ grad, f32 [N, parts, 2, C]. Blocks: (parts, tiles of
-// channels, images). A block's threads lie over `wide` packs of channels and THREADS / wide pixels.
+// Of a part of an image's pixels, per channel: Σ grad * xhat and Σ grad, f32 [N, parts, 2, C]. Blocks: (images, parts,
+// tiles of channels). A block's threads lie over `wide` packs of channels and THREADS / wide pixels.
 template <typename T, int V>
 __device__ void norm_grad_sums(const T* x, const float* moments, const T* grad, float* sums, i64 pixels, i64 channels, i64 each, i64 wide, i64 relu) {
     __shared__ float shared[THREADS * V];
-    i64 n = blockIdx.z, packs = channels / V, rows = THREADS / wide;
-    i64 lane = threadIdx.x % wide, row = threadIdx.x / wide, c = blockIdx.y * wide + lane;
+    i64 n = blockIdx.x, packs = channels / V, rows = THREADS / wide;
+    i64 lane = threadIdx.x % wide, row = threadIdx.x / wide, c = blockIdx.z * wide + lane;
     bool works = row < rows && c < packs;
     float mean = moments[2 * n], inverse = moments[2 * n + 1];
     float plain[V], hat[V];
     for (int k = 0; k < V; k++) plain[k] = hat[k] = 0.0f;
-    i64 end = (blockIdx.x + 1) * each;
-    for (i64 p = blockIdx.x * each + row; works && p < end && p < pixels; p += rows) {
+    i64 end = (blockIdx.y + 1) * each;
+    for (i64 p = blockIdx.y * each + row; works && p < end && p < pixels; p += rows) {
         i64 at = (n * pixels + p) * packs + c;
         Pack<T, V> values = load<T, V>(x, at), grads = load<T, V>(grad, at);
         for (int k = 0; k < V; k++) {
@@ -94,7 +94,7 @@ __device__ void norm_grad_sums(const T* x, const float* moments, const T* grad, 
             hat[k] += g * (read(values.v[k], relu) - mean) * inverse;
         }
     }
-    float* to = sums + (n * gridDim.x + blockIdx.x) * 2 * channels;
+    float* to = sums + (n * gridDim.y + blockIdx.y) * 2 * channels;
     for (int which = 0; which < 2; which++) {
         sync();
         for (int k = 0; k < V; k++) shared[threadIdx.x * V + k] = which ? plain[k] : hat[k];
