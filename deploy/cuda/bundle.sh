@@ -16,7 +16,7 @@ cargo build "${options[@]}" -p vpt-policy --example learner_step
 strip -o "$folder/vpt" target/release/vpt
 strip -o "$folder/learner_step" target/release/examples/learner_step
 # Cargo prints where each test's binary is: `Executable unittests src/lib.rs (target/…)`.
-cargo test "${options[@]}" -p vpt-policy --lib --test golden_policy --no-run 2>&1 | tee /dev/stderr |
+cargo test "${options[@]}" -p vpt-policy --lib --test golden_policy --no-run 2>&1 | tee >(cat >&2) |
     sed -n 's/^ *Executable .*[ /]\([a-z_]*\)\.rs (\(.*\))$/\1 \2/p' |
     while read -r name binary; do
         strip -o "$folder/test-$name" "$binary"

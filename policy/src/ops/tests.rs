@@ -77,6 +77,9 @@ pub(super) fn check(
     }
     everywhere(|place, level, device| {
         let what = format!("{what} with {place}");
+        // cuDNN is free to choose algorithms that round more.
+        let (tolerance, slack) =
+            if device.is_cuda() { (tolerance.max(2e-5), 1e-4) } else { (tolerance, 2e-5) };
         let vars: Vec<Var> = inputs
             .iter()
             .map(|(s, v)| Var::from_tensor(&Tensor::from_vec(v.clone(), *s, device).unwrap()).unwrap())
@@ -97,7 +100,7 @@ pub(super) fn check(
             let scale = grads[*k].iter().fold(1.0f64, |a, b| a.max(f64::from(b.abs())));
             let got = f64::from(grads[*k][*i]);
             assert!(
-                (got - slope).abs() <= 2e-5 * scale,
+                (got - slope).abs() <= slack * scale,
                 "{what}: gradient {k}[{i}] is {got}, should be {slope}"
             );
         }
