@@ -173,6 +173,9 @@ pub struct InferArgs {
     /// Where the memory after the last frame goes.
     #[arg(long, value_name = "FILE")]
     pub state_out: Option<PathBuf>,
+    /// "cpu"; "cuda" or "cuda:1" for a GPU; "auto" for a GPU if there is one, else the CPU.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
 }
 
 /// Arguments of `vpt status`.

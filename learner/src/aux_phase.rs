@@ -40,7 +40,7 @@ impl AuxPhase<'_> {
     /// Runs the phase; the counters' `aux_phases` names its random numbers and is left to the caller to raise.
     pub(crate) fn run(&self, trainer: &mut Trainer) -> Result<AuxPhaseStatistics, LearnerError> {
         // Its logits are recomputed per minibatch: kept, they would be 34 KB a step.
-        let old = Policy::new(&trainer.config, &trainer.parameters.frozen_copy()?)?;
+        let old = trainer.compute.policy(&trainer.config, &trainer.parameters.frozen_copy()?)?;
         let mut statistics = AuxPhaseStatistics::default();
         let phase = trainer.counters.aux_phases;
         'epochs: for epoch in 0..self.config.aux_epochs {
@@ -70,7 +70,8 @@ impl AuxPhase<'_> {
     ) -> Result<(), LearnerError> {
         let unrolls: Vec<&Experience> = indices.iter().map(|&i| &self.unrolls[i]).collect();
         let size = trainer.config.image_size;
-        let (batch, state) = self.stopwatch.during("batch", || stack(&unrolls, size, &trainer.device))?;
+        let (batch, state) =
+            self.stopwatch.during("batch", || stack(&unrolls, size, &trainer.compute.device))?;
         let losses = self.stopwatch.during("forward", || -> Result<_, LearnerError> {
             let before = FlatOutput::new(old.forward(&batch.frames, &batch.is_first, &state)?)?;
             let output = trainer.policy.forward(&batch.frames, &batch.is_first, &state)?;
@@ -83,7 +84,7 @@ impl AuxPhase<'_> {
             let input = AuxInput {
                 value: &output.value,
                 aux_value: output.aux_value.as_ref().ok_or(LearnerError::NoAuxHead)?,
-                normalized_targets: &to_tensor(targets, &trainer.device)?,
+                normalized_targets: &to_tensor(targets, &trainer.compute.device)?,
                 clone_kl: &(buttons + camera)?,
             };
             Ok(aux_loss(input, self.config.aux())?)

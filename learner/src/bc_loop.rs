@@ -37,8 +37,10 @@ pub(crate) fn run(
     let seed = session.setup.run_seed;
     let data = Demonstrations::open(&config.data_dir, &trainer.config, config.validation_fraction, seed)?;
     let state = match resume.and_then(|stored| stored.files.get(LANES_FILE)) {
-        Some(bytes) => lanes::from_bytes(bytes, &trainer.config, config.batch_sequences, &trainer.device)?,
-        None => RecurrentState::initial(&trainer.config, config.batch_sequences, &trainer.device)?,
+        Some(bytes) => {
+            lanes::from_bytes(bytes, &trainer.config, config.batch_sequences, &trainer.compute.device)?
+        }
+        None => RecurrentState::initial(&trainer.config, config.batch_sequences, &trainer.compute.device)?,
     };
     let mut plan = plan_over(&data, &data.training, config.batch_sequences, &config, seed);
     plan.skip(trainer.counters.bc_updates);
@@ -151,7 +153,11 @@ impl BcLoop<'_> {
         let outcome = self.trainer.step(Phase::Main, &loss, lr, self.config.max_grad_norm)?;
         self.state = if outcome.skipped {
             // The batch may have filled the memory with numbers that are not finite.
-            RecurrentState::initial(&self.trainer.config, self.config.batch_sequences, &self.trainer.device)?
+            RecurrentState::initial(
+                &self.trainer.config,
+                self.config.batch_sequences,
+                &self.trainer.compute.device,
+            )?
         } else {
             recent.updates += 1;
             recent.loss += outcome.loss;
@@ -213,8 +219,9 @@ impl BcLoop<'_> {
         }
         let lanes = self.config.batch_sequences.min(episodes.len());
         let mut plan = plan_over(&self.data, &episodes, lanes, &self.config, VALIDATION_KEY);
-        let policy = Policy::new(&self.trainer.config, &self.trainer.parameters.frozen_copy()?)?;
-        let mut state = RecurrentState::initial(&self.trainer.config, lanes, &self.trainer.device)?;
+        let policy =
+            self.trainer.compute.policy(&self.trainer.config, &self.trainer.parameters.frozen_copy()?)?;
+        let mut state = RecurrentState::initial(&self.trainer.config, lanes, &self.trainer.compute.device)?;
         let (mut sum, mut count) = (0.0, 0.0);
         for _ in 0..steps.div_ceil(lanes * self.config.sequence_length) {
             if self.session.stopping() {
@@ -270,7 +277,7 @@ fn to_sequences(batch: &HostBatch, lanes: usize, trainer: &Trainer) -> Result<Se
             }
         })
         .collect();
-    SequenceBatch::new(&sequences, trainer.config.image_size, &trainer.device)
+    SequenceBatch::new(&sequences, trainer.config.image_size, &trainer.compute.device)
 }
 
 /// The loss of a batch and the state after it.

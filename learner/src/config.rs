@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use vpt_policy::{AdamConfig, ExportDType, WeightDecay};
+use vpt_policy::{AdamConfig, ExportDType, Precision, WeightDecay};
 
 pub use self::stages::{BcConfig, LrSchedule, PpgConfig, ValueGradientSetting};
 use crate::admission::AdmissionConfig;
@@ -51,6 +51,10 @@ pub struct LearnerConfig {
     pub pretrained: String,
     /// Threads of one training step; 0 takes every core.
     pub threads: usize,
+    /// "cpu"; "cuda" or "cuda:1" for a GPU; "auto" for a GPU if this build and this machine have one, else the CPU.
+    pub device: String,
+    /// In which numbers networks multiply: "f32", or on a GPU "bf16"; parameters and optimiser are f32 in both.
+    pub precision: Precision,
     /// Steps of one unroll, told to actors at the handshake.
     pub unroll_length: usize,
     /// Longest gap between two heartbeats of the training thread before `/livez` fails, in seconds; more than the
@@ -80,6 +84,8 @@ impl Default for LearnerConfig {
             init: String::new(),
             pretrained: String::new(),
             threads: 0,
+            device: "auto".into(),
+            precision: Precision::F32,
             unroll_length: 32,
             heartbeat_deadline_seconds: 300.0,
             bc: BcConfig::default(),
@@ -204,8 +210,18 @@ impl LearnerConfig {
     /// [`LearnerError::Config`] for the first value that makes no sense.
     pub fn validate(&self) -> Result<(), LearnerError> {
         let (bc, ppg) = (&self.bc, &self.ppg);
-        let rules: [(&'static str, bool, &'static str); 18] = [
+        let rules: [(&'static str, bool, &'static str); 20] = [
             ("unroll_length", self.unroll_length > 0, "must be at least 1"),
+            (
+                "precision",
+                self.precision != Precision::Int8,
+                "must be \"f32\" or \"bf16\": int8 is for acting only",
+            ),
+            (
+                "precision",
+                self.precision != Precision::Bf16 || self.device != "cpu",
+                "must be \"f32\" on the CPU: bf16 needs a GPU",
+            ),
             ("heartbeat_deadline_seconds", self.heartbeat_deadline_seconds > 0.0, "must be above 0"),
             ("bc.batch_sequences", bc.batch_sequences > 0, "must be at least 1"),
             ("bc.sequence_length", bc.sequence_length > 0, "must be at least 1"),
@@ -262,5 +278,9 @@ mod tests {
         config.ppg.minibatch_unrolls = config.ppg.batch_unrolls + 1;
         let message = config.validate().unwrap_err().to_string();
         assert!(message.contains("learner.ppg.minibatch_unrolls"), "{message}");
+        for (device, precision) in [("auto", Precision::Int8), ("cpu", Precision::Bf16)] {
+            let config = LearnerConfig { device: device.into(), precision, ..LearnerConfig::default() };
+            assert!(config.validate().unwrap_err().to_string().contains("learner.precision"));
+        }
     }
 }

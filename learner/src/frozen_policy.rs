@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use vpt_policy::{Parameters, Policy, PolicyConfig, RecurrentState};
 
 use crate::checkpoint::Weights;
+use crate::compute::Compute;
 use crate::error::LearnerError;
 use crate::experience::{Experience, SlotKey, stack};
 use crate::metrics;
@@ -42,7 +43,7 @@ struct Stream {
 pub(crate) struct FrozenPolicy {
     policy: Policy,
     config: PolicyConfig,
-    device: Device,
+    compute: Compute,
     streams: HashMap<SlotKey, Stream>,
     max_streams: usize,
     clock: u64,
@@ -54,17 +55,18 @@ impl FrozenPolicy {
     /// A frozen policy of `weights`, whose network is `fallback` where the weights do not say; its states take at most
     /// `max_bytes`.
     pub(crate) fn new(
+        compute: Compute,
         weights: &Weights,
         fallback: &PolicyConfig,
         max_bytes: usize,
     ) -> Result<Self, LearnerError> {
         let config = weights.config.clone().unwrap_or_else(|| fallback.clone());
-        let device = Device::Cpu;
-        let parameters = Parameters::from_safetensors(&weights.parameters, &config, false, &device)?;
-        let policy = Policy::new(&config, &parameters)?;
+        let device = &compute.device;
+        let parameters = Parameters::from_safetensors(&weights.parameters, &config, false, device)?;
+        let policy = compute.policy(&config, &parameters)?;
         let row_bytes = config.n_recurrence_layers * config.maxlen() * (8 * config.hidsize + 1);
         let max_streams = (max_bytes / row_bytes.max(1)).max(1);
-        Ok(Self { policy, config, device, streams: HashMap::new(), max_streams, clock: 0, masked_steps: 0 })
+        Ok(Self { policy, config, compute, streams: HashMap::new(), max_streams, clock: 0, masked_steps: 0 })
     }
 
     /// The frozen network.
@@ -96,7 +98,7 @@ impl FrozenPolicy {
             streams.push(self.take_stream(unroll)?);
         }
         let state = RecurrentState::cat(&streams.iter().map(|stream| &stream.state).collect::<Vec<_>>())?;
-        let (sequences, _) = stack(&batch, self.config.image_size, &self.device)?;
+        let (sequences, _) = stack(&batch, self.config.image_size, &self.compute.device)?;
         let output = self.policy.forward(&sequences.frames, &sequences.is_first, &state)?;
         for (row, mut stream) in streams.into_iter().enumerate() {
             let unroll = batch[row];
@@ -120,7 +122,7 @@ impl FrozenPolicy {
         match self.streams.remove(&unroll.slot) {
             Some(stream) if stream.next_sequence == unroll.sequence => Ok(stream),
             _ => Ok(Stream {
-                state: RecurrentState::initial(&self.config, 1, &self.device)?,
+                state: RecurrentState::initial(&self.config, 1, &self.compute.device)?,
                 next_sequence: unroll.sequence,
                 masked_left: self.config.maxlen(),
                 touched: 0,

@@ -4,7 +4,7 @@
 //! - [`run()`]: the role: preparation, services, the training thread
 //! - [`algo`]: losses and estimators as pure functions
 //! - `bc_loop`, `ppg_loop` (`policy_phase`, `aux_phase`): the two stages; `training`: one gradient step; `session`: what
-//!   a stage works with
+//!   a stage works with; `compute`: device and precision
 //! - `dataset`, `batch`, `lanes`: recorded play as streams and tensors; `experience`: an unroll as training needs it
 //! - `frozen_policy`: the pretrained policy of the KL term; `returns`: episodes that ended lately
 //! - [`checkpoint`]: all state in a folder that is whole or absent; [`config`]: every setting
@@ -22,6 +22,7 @@ mod aux_phase;
 mod batch;
 mod bc_loop;
 pub mod checkpoint;
+mod compute;
 pub mod config;
 pub mod credits;
 mod dataset;

@@ -122,8 +122,8 @@ impl PolicyPhase<'_> {
 
     fn minibatch(&self, trainer: &Trainer, indices: &[usize]) -> Result<Minibatch, LearnerError> {
         let unrolls: Vec<&Experience> = indices.iter().map(|&i| &self.unrolls[i]).collect();
-        let (sequences, state) = stack(&unrolls, trainer.config.image_size, &trainer.device)?;
-        let device = &trainer.device;
+        let (sequences, state) = stack(&unrolls, trainer.config.image_size, &trainer.compute.device)?;
+        let device = &trainer.compute.device;
         Ok(Minibatch {
             sequences,
             state,
@@ -150,7 +150,8 @@ impl PolicyPhase<'_> {
         normalizer.update(&minibatch.value_targets);
         trainer.parameters.set_normalizer(&normalizer)?;
         let targets = minibatch.value_targets.iter().map(|&target| normalizer.normalize(target)).collect();
-        let value = value_loss(&output.value, &to_tensor(targets, &trainer.device)?, config.value_coef)?;
+        let value =
+            value_loss(&output.value, &to_tensor(targets, &trainer.compute.device)?, config.value_coef)?;
         let (buttons, camera) = self.entropies(&output)?;
         let kl = self.kl(&output, indices)?;
         let value_number = scalar(&value)?;

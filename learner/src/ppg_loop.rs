@@ -146,7 +146,8 @@ impl PpgLoop<'_> {
             self.trainer.counters.episodes += 1;
         }
         metrics::frames_consumed(steps);
-        match Experience::new(received, &self.trainer.config, self.config.gae(), &self.trainer.device) {
+        match Experience::new(received, &self.trainer.config, self.config.gae(), &self.trainer.compute.device)
+        {
             Ok(experience) => Some(experience),
             Err(error) => {
                 tracing::warn!(%error, "unroll not usable");

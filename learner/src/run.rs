@@ -13,6 +13,7 @@ use vpt_runtime::ops::{Health, OpsServer};
 use crate::actors::ActorTable;
 use crate::admission::{StateSpec, UnrollSpec};
 use crate::checkpoint::{CheckpointError, CheckpointFolder, POLICY_FILE, Stored, Weights, load_weights};
+use crate::compute::Compute;
 use crate::config::{LearnerConfig, Stage};
 use crate::error::LearnerError;
 use crate::event_log::EventLog;
@@ -48,6 +49,7 @@ pub struct LearnerSetup {
 
 /// What training starts from.
 struct Prepared {
+    compute: Compute,
     checkpoints: CheckpointFolder,
     epoch: u32,
     /// The checkpoint to go on from.
@@ -110,6 +112,7 @@ fn size_thread_pool(threads: usize) {
 /// Reads the newest checkpoint or the initial weights, and the pretrained policy; raises the epoch.
 fn prepare(setup: &LearnerSetup) -> Result<Prepared, LearnerError> {
     let learner = &setup.learner;
+    let compute = Compute::open(learner)?;
     let checkpoints = CheckpointFolder::open(&learner.out, learner.checkpoint.keep)?;
     let architecture = setup.policy.fingerprint();
     let stored = checkpoints.newest(&architecture)?;
@@ -132,7 +135,8 @@ fn prepare(setup: &LearnerSetup) -> Result<Prepared, LearnerError> {
     let frozen = match (learner.stage, learner.pretrained.as_str()) {
         (Stage::Ppg, path) if !path.is_empty() => {
             let weights = load_weights(Path::new(path))?;
-            let frozen = FrozenPolicy::new(&weights, &setup.policy, learner.ppg.frozen_state_bytes)?;
+            let frozen =
+                FrozenPolicy::new(compute.clone(), &weights, &setup.policy, learner.ppg.frozen_state_bytes)?;
             if frozen.config().image_size != setup.policy.image_size {
                 return Err(LearnerError::PretrainedFrames {
                     path: path.into(),
@@ -148,7 +152,7 @@ fn prepare(setup: &LearnerSetup) -> Result<Prepared, LearnerError> {
     let epoch = checkpoints.raise_epoch()?;
     let saved =
         saved.unwrap_or_else(|| SavedState { run_id: new_run_id(setup.run_seed), ..Default::default() });
-    Ok(Prepared { checkpoints, epoch, stored, saved, init, frozen })
+    Ok(Prepared { compute, checkpoints, epoch, stored, saved, init, frozen })
 }
 
 fn same_architecture(weights: Weights, path: &str, expected: &str) -> Result<Weights, LearnerError> {
@@ -232,9 +236,9 @@ fn train(
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), LearnerError> {
-    let Prepared { checkpoints, epoch, stored, saved, init, frozen } = prepared;
+    let Prepared { compute, checkpoints, epoch, stored, saved, init, frozen } = prepared;
     let stopwatch = Stopwatch::new();
-    let mut trainer = trainer(&setup, stored.as_ref(), init, stopwatch.clone())?;
+    let mut trainer = trainer(&setup, compute, stored.as_ref(), init, stopwatch.clone())?;
     let sequence = stored.as_ref().map_or(0, |stored| stored.manifest.version.sequence);
     let stage = setup.learner.stage;
     let mut session = Session {
@@ -265,6 +269,7 @@ fn train(
 
 fn trainer(
     setup: &LearnerSetup,
+    compute: Compute,
     stored: Option<&Stored>,
     init: Option<Weights>,
     stopwatch: Stopwatch,
@@ -282,7 +287,8 @@ fn trainer(
         Some(stored) => Some(Weights { config: None, parameters: stored.file(POLICY_FILE)?.to_vec() }),
         None => init,
     };
-    let mut trainer = Trainer::new(&setup.policy, weights.as_ref(), setup.run_seed, optimizers, stopwatch)?;
+    let mut trainer =
+        Trainer::new(compute, &setup.policy, weights.as_ref(), setup.run_seed, optimizers, stopwatch)?;
     if let Some(stored) = stored {
         restore_trainer(&mut trainer, stored)?;
     }

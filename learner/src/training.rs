@@ -1,10 +1,11 @@
 //! What both stages share: the network under training, its optimisers, and one gradient step.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use vpt_policy::{Adam, AdamConfig, Gradients, Parameters, Policy, PolicyConfig, ValueGradient};
 
 use crate::checkpoint::Weights;
+use crate::compute::Compute;
 use crate::error::LearnerError;
 use crate::metrics;
 use crate::stopwatch::Stopwatch;
@@ -57,7 +58,7 @@ pub(crate) struct StepOutcome {
 /// The network under training.
 pub(crate) struct Trainer {
     pub(crate) config: PolicyConfig,
-    pub(crate) device: Device,
+    pub(crate) compute: Compute,
     pub(crate) parameters: Parameters,
     /// Shares storage with `parameters`: sees every step.
     pub(crate) policy: Policy,
@@ -70,23 +71,24 @@ pub(crate) struct Trainer {
 impl Trainer {
     /// A network that starts from `weights`, or from random ones of `seed`.
     pub(crate) fn new(
+        compute: Compute,
         config: &PolicyConfig,
         weights: Option<&Weights>,
         seed: u64,
         optimizers: (AdamConfig, Option<AdamConfig>),
         stopwatch: Stopwatch,
     ) -> Result<Self, LearnerError> {
-        let device = Device::Cpu;
+        let device = &compute.device;
         let parameters = match weights {
-            Some(weights) => Parameters::from_safetensors(&weights.parameters, config, true, &device)?,
-            None => Parameters::init(config, seed, &device)?,
+            Some(weights) => Parameters::from_safetensors(&weights.parameters, config, true, device)?,
+            None => Parameters::init(config, seed, device)?,
         };
-        let policy = Policy::new(config, &parameters)?;
+        let policy = compute.policy(config, &parameters)?;
         let adam = Adam::new(&parameters, optimizers.0)?;
         let aux_adam = optimizers.1.map(|aux| Adam::new(&parameters, aux)).transpose()?;
         let counters = Counters::default();
         let config = config.clone();
-        Ok(Self { config, device, parameters, policy, adam, aux_adam, stopwatch, counters })
+        Ok(Self { config, compute, parameters, policy, adam, aux_adam, stopwatch, counters })
     }
 
     /// Gives the true value head a learning rate of its own, in both phases.
@@ -103,7 +105,7 @@ impl Trainer {
 
     /// Makes the policy that trains with `gradient`.
     pub(crate) fn set_value_gradient(&mut self, gradient: ValueGradient) -> Result<(), LearnerError> {
-        self.policy = Policy::new(&self.config, &self.parameters)?.with_value_gradient(gradient);
+        self.policy = self.compute.policy(&self.config, &self.parameters)?.with_value_gradient(gradient);
         Ok(())
     }
 

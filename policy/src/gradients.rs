@@ -75,11 +75,7 @@ impl Gradients {
     /// # Errors
     /// When the device fails.
     pub fn global_norm(&self) -> Result<f64> {
-        let mut sum = 0.0;
-        for grad in self.by_name.values() {
-            sum += sum_of_squares(grad)?;
-        }
-        Ok(sum.sqrt())
+        Ok(sum_of_squares(&self.by_name.values().collect::<Vec<_>>())?.sqrt())
     }
 
     /// Whether every value is a finite number.
@@ -87,12 +83,7 @@ impl Gradients {
     /// # Errors
     /// When the device fails.
     pub fn is_finite(&self) -> Result<bool> {
-        for grad in self.by_name.values() {
-            if !all_finite(grad)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(all_finite(&self.by_name.values().collect::<Vec<_>>())?)
     }
 }
 

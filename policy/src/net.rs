@@ -19,7 +19,9 @@ pub use inverse_dynamics::{InverseDynamics, InverseDynamicsOutput};
 use candle_core::{DType, Tensor};
 
 use crate::config::PolicyConfig;
+use crate::device;
 use crate::error::{PolicyError, Result};
+use crate::ops::scope;
 use crate::parameters::Parameters;
 use crate::precision::Precision;
 use crate::recurrent_state::RecurrentState;
@@ -49,6 +51,7 @@ pub struct Policy {
     final_norm: Norm,
     heads: Heads,
     value_gradient: ValueGradient,
+    precision: Precision,
 }
 
 /// What the network says about a chunk of T steps of B environments.
@@ -87,6 +90,7 @@ impl Policy {
             final_norm: Norm::new(params, "net.final_ln")?,
             heads: Heads::new(params, config.temperature)?,
             value_gradient: ValueGradient::default(),
+            precision: Precision::default(),
         })
     }
 
@@ -111,6 +115,16 @@ impl Policy {
         Ok(self)
     }
 
+    /// The same network with another precision for its multiplications, gradients included; parameters and results stay
+    /// f32. For acting on the CPU there are networks packed for a precision instead.
+    ///
+    /// # Errors
+    /// A precision that networks cannot train in on the weights' device.
+    pub fn with_precision(self, precision: Precision) -> Result<Self> {
+        device::check_training(self.final_norm.parameters()[0].device(), precision)?;
+        Ok(Self { precision, ..self })
+    }
+
     /// The architecture.
     #[must_use]
     pub fn config(&self) -> &PolicyConfig {
@@ -128,6 +142,10 @@ impl Policy {
         is_first: &Tensor,
         state: &RecurrentState,
     ) -> Result<PolicyOutput> {
+        scope::with_precision(self.precision, || self.run(frames, is_first, state))
+    }
+
+    fn run(&self, frames: &Tensor, is_first: &Tensor, state: &RecurrentState) -> Result<PolicyOutput> {
         let (batch, time) = self.check(frames, is_first)?;
         state.check(&self.config, batch)?;
         let flags = is_first.flatten_all()?.to_vec1::<u8>()?;

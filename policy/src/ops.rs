@@ -1,7 +1,7 @@
-//! The network's heavy operations on the CPU, each with its gradient.
+//! The network's heavy operations, each with its gradient: on the CPU in the files here, on NVIDIA GPUs in [`cuda`].
 //!
 //! All take and give contiguous f32 tensors and take part in candle's `backward()`; inputs that track no gradient cost
-//! none. Results do not depend on thread scheduling, and a row's or image's forward result does not depend on the batch
+//! none. On the CPU results do not depend on thread scheduling, and a row's or image's forward result does not depend on the batch
 //! it is in. Instruction sets (AVX-512, AVX2, none) are chosen at run time.
 //!
 //! Attention: use [`attention`] whole, or [`masked_softmax`] between two matrix products of your own.
@@ -12,6 +12,7 @@ mod adam;
 mod attention;
 mod categorical;
 mod conv;
+pub(crate) mod cuda;
 mod format;
 mod frames;
 mod kernel;
@@ -19,6 +20,7 @@ mod linear;
 mod norm;
 mod pool;
 mod reduce;
+pub(crate) mod scope;
 mod simd;
 mod softmax;
 mod stack;

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Var;
+use candle_core::{Device, Tensor, Var};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::error::{PolicyError, Result};
 use crate::gradients::Gradients;
-use crate::ops::{AdamStep, adam_update};
+use crate::ops::{self, AdamStep, adam_update};
 use crate::parameters::Parameters;
 
 /// How weight decay enters the step.
@@ -44,9 +44,46 @@ pub struct AdamConfig {
 #[derive(Debug)]
 struct Moments {
     shape: Vec<usize>,
-    mean: Vec<f32>,
-    square: Vec<f32>,
+    numbers: Numbers,
     steps: u64,
+}
+
+/// Mean and square of one parameter's gradients, where the parameter lives.
+#[derive(Debug)]
+enum Numbers {
+    Host(Vec<f32>, Vec<f32>),
+    Device(Tensor, Tensor),
+}
+
+impl Numbers {
+    fn zeros(parameter: &Tensor) -> Result<Self> {
+        if ops::cuda::takes(parameter) {
+            let (mean, square) = ops::cuda::moments(parameter)?;
+            return Ok(Self::Device(mean, square));
+        }
+        let zeros = vec![0.0; parameter.elem_count()];
+        Ok(Self::Host(zeros.clone(), zeros))
+    }
+
+    /// As many other numbers at the same place.
+    fn replaced(&self, shape: &[usize], mean: Vec<f32>, square: Vec<f32>) -> Result<Self> {
+        let put = |values: Vec<f32>, device: &Device| Tensor::from_vec(values, shape, device);
+        Ok(match self {
+            Self::Host(..) => Self::Host(mean, square),
+            Self::Device(old, _) => Self::Device(put(mean, old.device())?, put(square, old.device())?),
+        })
+    }
+
+    /// Little-endian bytes of both.
+    fn bytes(&self) -> Result<[Vec<u8>; 2]> {
+        let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let read =
+            |tensor: &Tensor| -> Result<Vec<u8>> { Ok(bytes(&tensor.flatten_all()?.to_vec1::<f32>()?)) };
+        Ok(match self {
+            Self::Host(mean, square) => [bytes(mean), bytes(square)],
+            Self::Device(mean, square) => [read(mean)?, read(square)?],
+        })
+    }
 }
 
 /// The optimiser and its moments, by parameter name.
@@ -62,20 +99,17 @@ impl Adam {
     /// An optimiser with zero moments for the trainable parameters.
     ///
     /// # Errors
-    /// None today; a device may run out of memory.
+    /// When the device has no memory for them.
     pub fn new(parameters: &Parameters, config: AdamConfig) -> Result<Self> {
-        Ok(Self::for_vars(&parameters.vars(), config))
+        Self::for_vars(&parameters.vars(), config)
     }
 
-    fn for_vars(vars: &[(String, Var)], config: AdamConfig) -> Self {
-        let zero = |var: &Var| Moments {
-            shape: var.dims().to_vec(),
-            mean: vec![0.0; var.elem_count()],
-            square: vec![0.0; var.elem_count()],
-            steps: 0,
+    fn for_vars(vars: &[(String, Var)], config: AdamConfig) -> Result<Self> {
+        let zero = |var: &Var| -> Result<Moments> {
+            Ok(Moments { shape: var.dims().to_vec(), numbers: Numbers::zeros(var.as_tensor())?, steps: 0 })
         };
-        let moments = vars.iter().map(|(name, var)| (name.clone(), zero(var))).collect();
-        Self { config, prefix_lr: Vec::new(), moments }
+        let moments = vars.iter().map(|(name, var)| Ok((name.clone(), zero(var)?))).collect::<Result<_>>()?;
+        Ok(Self { config, prefix_lr: Vec::new(), moments })
     }
 
     /// Sets the learning rate of the steps to come.
@@ -122,6 +156,8 @@ impl Adam {
         let norm = gradients.global_norm()?;
         // PyTorch's clip_grad_norm_, its 1e-6 included.
         let clip = max_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
+        // On a GPU, for one launch over all of them.
+        let mut together = Vec::new();
         for (name, var) in vars {
             let Some(grad) = gradients.get(name) else { continue };
             let config = AdamConfig { lr: self.lr_of(name), ..self.config };
@@ -131,21 +167,33 @@ impl Adam {
                 .ok_or_else(|| PolicyError::UnknownParameter { name: name.clone() })?;
             moments.steps += 1;
             let step = step_numbers(&config, moments.steps, clip);
-            adam_update(var.as_tensor(), grad, (&mut moments.mean, &mut moments.square), step)?;
+            match &mut moments.numbers {
+                Numbers::Host(mean, square) => adam_update(var.as_tensor(), grad, (mean, square), step)?,
+                Numbers::Device(mean, square) => {
+                    together.push((var, grad, mean.clone(), square.clone(), step))
+                }
+            }
         }
+        let updates = together.iter().map(|(var, grad, mean, square, step)| ops::cuda::Update {
+            parameter: var.as_tensor(),
+            grad,
+            moments: (mean, square),
+            step: *step,
+        });
+        ops::cuda::adam(&updates.collect::<Vec<_>>())?;
         Ok(norm)
     }
 
     /// Moments and step counts as a safetensors file: the same state gives the same bytes.
     ///
     /// # Errors
-    /// None known; serialisation reports its own.
+    /// When the device fails; serialisation reports its own.
     pub fn to_safetensors(&self) -> Result<Vec<u8>> {
         let mut data: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
         for (name, m) in &self.moments {
-            let bytes = |v: &[f32]| v.iter().flat_map(|x| x.to_le_bytes()).collect();
-            data.push((format!("mean.{name}"), Dtype::F32, m.shape.clone(), bytes(&m.mean)));
-            data.push((format!("square.{name}"), Dtype::F32, m.shape.clone(), bytes(&m.square)));
+            let [mean, square] = m.numbers.bytes()?;
+            data.push((format!("mean.{name}"), Dtype::F32, m.shape.clone(), mean));
+            data.push((format!("square.{name}"), Dtype::F32, m.shape.clone(), square));
             data.push((format!("steps.{name}"), Dtype::U64, vec![1], m.steps.to_le_bytes().to_vec()));
         }
         let views = data
@@ -190,10 +238,8 @@ impl Adam {
             if let (Some(mean), Some(square), Some(steps)) = (mean, square, steps) {
                 let steps = u64::from_le_bytes(steps.try_into().expect("one u64, by its shape"));
                 let shape = mine.shape.clone();
-                read.insert(
-                    name.clone(),
-                    Moments { shape, mean: floats(&mean), square: floats(&square), steps },
-                );
+                let numbers = mine.numbers.replaced(&shape, floats(&mean), floats(&square))?;
+                read.insert(name.clone(), Moments { shape, numbers, steps });
             }
         }
         let known = |key: &str| key.split_once('.').is_some_and(|(_, name)| self.moments.contains_key(name));

@@ -1,9 +1,13 @@
 //! The network against OpenAI's reference: outputs, memory and gradients of a small network whose weights and frames
 //! come from formulas, so that only expected numbers are stored (`fixtures/policy_*.safetensors`).
 //!
-//! The reference ran in float64; 5e-5 is what a careful f32 implementation keeps, 2e-3 (relative L2) for gradients.
+//! Runs on the CPU and, where there is one, on a GPU. The reference ran in float64; 5e-5 is what a careful f32
+//! implementation keeps, 2e-3 (relative L2) for gradients.
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+#[path = "golden/formulas.rs"]
+mod formulas;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +15,7 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, tensor::TensorView};
 use vpt_policy::{
     Adam, AdamConfig, Gradients, Parameters, Policy, PolicyConfig, PolicyOutput, RecurrentState, WeightDecay,
-    distribution,
+    device, distribution,
 };
 
 const TOLERANCE: f32 = 5e-5;
@@ -36,44 +40,18 @@ fn config() -> PolicyConfig {
     }
 }
 
-fn splitmix64(x: u64) -> u64 {
-    let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-fn fnv1a64(text: &str) -> u64 {
-    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    })
-}
-
-/// The formula's values of one parameter.
-fn formula(name: &str, shape: &[usize]) -> Vec<f32> {
-    let seed = fnv1a64(name).wrapping_add(WEIGHTS_SEED.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let u = |i: usize| (splitmix64(seed.wrapping_add(i as u64)) >> 40) as f64 / f64::from(1 << 23) - 1.0;
-    let value = |i: usize| match name {
-        "value_head.normalizer.running_mean" => 0.35,
-        "value_head.normalizer.running_mean_sq" => 1.6,
-        "value_head.normalizer.debiasing_term" => 0.5,
-        _ if shape.len() == 1 && name.ends_with(".weight") => 1.0 + 0.2 * u(i),
-        _ if shape.len() == 1 => 0.1 * u(i),
-        _ if name.ends_with("b_nd") => 0.5 * u(i),
-        _ => (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt() * u(i),
-    };
-    (0..shape.iter().product()).map(|i| value(i) as f32).collect()
-}
-
 /// The golden network's weights, through the same door as a file of OpenAI's names.
-fn parameters(trainable: bool) -> Parameters {
+fn parameters(trainable: bool, device: &Device) -> Parameters {
     let shapes = Parameters::init(&config(), 0, &Device::Cpu).unwrap();
     let stored: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
         .names()
         .filter(|name| !name.starts_with("aux_value_head"))
         .map(|name| {
             let shape = shapes.get(name).unwrap().dims().to_vec();
-            let bytes = formula(name, &shape).iter().flat_map(|x| x.to_le_bytes()).collect();
+            let bytes = formulas::parameter(WEIGHTS_SEED, name, &shape)
+                .iter()
+                .flat_map(|x| x.to_le_bytes())
+                .collect();
             (name.to_owned(), shape, bytes)
         })
         .collect();
@@ -81,32 +59,20 @@ fn parameters(trainable: bool) -> Parameters {
         .iter()
         .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
     let file = safetensors::serialize(views, None).unwrap();
-    Parameters::from_safetensors(&file, &config(), trainable, &Device::Cpu).unwrap()
+    Parameters::from_safetensors(&file, &config(), trainable, device).unwrap()
 }
 
 /// Frames [B, T, 128, 128, 3] of steps `first..first + length`.
-fn frames(first: usize, length: usize) -> Tensor {
-    let mut bytes = Vec::with_capacity(BATCH * length * SIDE * SIDE * 3);
-    for b in 0..BATCH as u64 {
-        for t in first as u64..(first + length) as u64 {
-            let base = (FRAMES_SEED * 1_000_003 + b * 10_007 + t) << 24;
-            for y in 0..SIDE as u64 {
-                for x in 0..SIDE as u64 {
-                    for c in 0..3 {
-                        let block = splitmix64(base + (1 << 22) + (y / 8) * 1024 + (x / 8) * 4 + c);
-                        let pixel = splitmix64(base + (y * 1024 + x) * 4 + c);
-                        bytes.push((block & 0xF0) as u8 | (pixel & 0x0F) as u8);
-                    }
-                }
-            }
-        }
-    }
-    Tensor::from_vec(bytes, (BATCH, length, SIDE, SIDE, 3), &Device::Cpu).unwrap()
+fn frames(first: usize, length: usize, device: &Device) -> Tensor {
+    formulas::frames(FRAMES_SEED, BATCH, first, length, SIDE).to_device(device).unwrap()
 }
 
-fn fixture(name: &str) -> BTreeMap<String, Tensor> {
-    let path = format!("{}/tests/fixtures/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-    candle_core::safetensors::load(path, &Device::Cpu).unwrap().into_iter().collect()
+fn fixture(name: &str, device: &Device) -> BTreeMap<String, Tensor> {
+    // The run-time variable is for a binary that was carried to another machine.
+    let folder =
+        std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let path = format!("{folder}/tests/fixtures/{name}.safetensors");
+    candle_core::safetensors::load(path, device).unwrap().into_iter().collect()
 }
 
 fn assert_close(actual: &Tensor, expected: &Tensor, what: &str) {
@@ -130,7 +96,7 @@ fn log_softmax(logits: &Tensor) -> Tensor {
 
 fn every16(x: &Tensor) -> Tensor {
     let indices: Vec<u32> = (0..8641).step_by(16).collect();
-    x.index_select(&Tensor::new(indices, &Device::Cpu).unwrap(), 2).unwrap()
+    x.index_select(&Tensor::new(indices, x.device()).unwrap(), 2).unwrap()
 }
 
 fn flags(expected: &BTreeMap<String, Tensor>, first: usize, length: usize) -> Tensor {
@@ -156,12 +122,17 @@ fn compare_chunk(out: &PolicyOutput, expected: &BTreeMap<String, Tensor>, chunk:
 
 #[test]
 fn chunks_with_resets_inside_match_the_reference_step_by_step() {
-    let expected = fixture("policy_outputs");
-    let policy = Policy::new(&config(), &parameters(false)).unwrap();
-    let mut state = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
+    device::for_tests().iter().for_each(chunks_with_resets_inside_match_the_reference_step_by_step_on);
+}
+
+fn chunks_with_resets_inside_match_the_reference_step_by_step_on(device: &Device) {
+    let expected = fixture("policy_outputs", device);
+    let policy = Policy::new(&config(), &parameters(false, device)).unwrap();
+    let mut state = RecurrentState::initial(&config(), BATCH, device).unwrap();
     for chunk in 0..4 {
         let (start, length) = (chunk * CHUNK, CHUNK);
-        let out = policy.forward(&frames(start, length), &flags(&expected, start, length), &state).unwrap();
+        let out =
+            policy.forward(&frames(start, length, device), &flags(&expected, start, length), &state).unwrap();
         compare_chunk(&out, &expected, &format!("stepped{chunk}"));
         state = out.state;
     }
@@ -169,10 +140,14 @@ fn chunks_with_resets_inside_match_the_reference_step_by_step() {
 
 #[test]
 fn one_long_chunk_ends_in_the_same_memory() {
-    let expected = fixture("policy_outputs");
-    let policy = Policy::new(&config(), &parameters(false)).unwrap();
-    let state = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
-    let mut out = policy.forward(&frames(0, 16), &flags(&expected, 0, 16), &state).unwrap();
+    device::for_tests().iter().for_each(one_long_chunk_ends_in_the_same_memory_on);
+}
+
+fn one_long_chunk_ends_in_the_same_memory_on(device: &Device) {
+    let expected = fixture("policy_outputs", device);
+    let policy = Policy::new(&config(), &parameters(false, device)).unwrap();
+    let state = RecurrentState::initial(&config(), BATCH, device).unwrap();
+    let mut out = policy.forward(&frames(0, 16, device), &flags(&expected, 0, 16), &state).unwrap();
     out.buttons_logits = out.buttons_logits.narrow(1, 12, 4).unwrap();
     out.camera_logits = out.camera_logits.narrow(1, 12, 4).unwrap();
     out.value = out.value.narrow(1, 12, 4).unwrap();
@@ -181,12 +156,16 @@ fn one_long_chunk_ends_in_the_same_memory() {
 
 #[test]
 fn entropy_most_likely_actions_and_returns_match_the_reference() {
-    let expected = fixture("policy_outputs");
-    let parameters = parameters(false);
+    device::for_tests().iter().for_each(entropy_most_likely_actions_and_returns_match_the_reference_on);
+}
+
+fn entropy_most_likely_actions_and_returns_match_the_reference_on(device: &Device) {
+    let expected = fixture("policy_outputs", device);
+    let parameters = parameters(false, device);
     let policy = Policy::new(&config(), &parameters).unwrap();
-    let state = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
-    let state = policy.forward(&frames(0, 4), &flags(&expected, 0, 4), &state).unwrap().state;
-    let out = policy.forward(&frames(4, 4), &flags(&expected, 4, 4), &state).unwrap();
+    let state = RecurrentState::initial(&config(), BATCH, device).unwrap();
+    let state = policy.forward(&frames(0, 4, device), &flags(&expected, 0, 4), &state).unwrap().state;
+    let out = policy.forward(&frames(4, 4, device), &flags(&expected, 4, 4), &state).unwrap();
 
     let buttons = out.buttons_logits.flatten(0, 1).unwrap();
     let camera = out.camera_logits.flatten(0, 1).unwrap();
@@ -205,14 +184,15 @@ fn entropy_most_likely_actions_and_returns_match_the_reference() {
     let normalizer = parameters.normalizer().unwrap();
     let normalised = out.value.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let returns: Vec<f32> = normalised.iter().map(|&v| normalizer.denormalize(v)).collect();
-    let returns = Tensor::from_vec(returns, (BATCH, CHUNK), &Device::Cpu).unwrap();
+    let returns = Tensor::from_vec(returns, (BATCH, CHUNK), device).unwrap();
     assert_close(&returns, &expected["chunk1.vpred_denorm"], "denormalised value");
 }
 
 /// Loss and per-step log-probabilities of the golden cloning batch: the first two steps of chunk 1.
 fn cloning_loss(policy: &Policy, expected: &BTreeMap<String, Tensor>) -> (Tensor, Tensor) {
-    let state = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
-    let state = policy.forward(&frames(0, 4), &flags(expected, 0, 4), &state).unwrap().state;
+    let device = expected["first"].device();
+    let state = RecurrentState::initial(&config(), BATCH, device).unwrap();
+    let state = policy.forward(&frames(0, 4, device), &flags(expected, 0, 4), &state).unwrap().state;
     cloning_loss_from(policy, &state, expected)
 }
 
@@ -221,7 +201,8 @@ fn cloning_loss_from(
     state: &RecurrentState,
     expected: &BTreeMap<String, Tensor>,
 ) -> (Tensor, Tensor) {
-    let out = policy.forward(&frames(4, 2), &flags(expected, 4, 2), state).unwrap();
+    let device = expected["first"].device();
+    let out = policy.forward(&frames(4, 2, device), &flags(expected, 4, 2), state).unwrap();
     let of_head = |logits: &Tensor, head: &str| {
         let actions = expected[&format!("bc.actions_{head}")].flatten_all().unwrap();
         distribution::log_prob(&logits.flatten(0, 1).unwrap(), &actions.to_dtype(DType::U32).unwrap())
@@ -249,9 +230,13 @@ fn abridged(name: &str, gradient: &Tensor) -> (String, Vec<f32>) {
 
 #[test]
 fn gradients_of_the_cloning_loss_match_the_reference() {
-    let expected = fixture("policy_outputs");
-    let reference = fixture("policy_gradients");
-    let parameters = parameters(true);
+    device::for_tests().iter().for_each(gradients_of_the_cloning_loss_match_the_reference_on);
+}
+
+fn gradients_of_the_cloning_loss_match_the_reference_on(device: &Device) {
+    let expected = fixture("policy_outputs", device);
+    let reference = fixture("policy_gradients", device);
+    let parameters = parameters(true, device);
     let policy = Policy::new(&config(), &parameters).unwrap();
     let (loss, log_prob) = cloning_loss(&policy, &expected);
     assert_close(&loss, &expected["bc.loss"], "loss");
@@ -310,12 +295,16 @@ const ADAM_STEPS: [(f64, f64, [f32; 4], [f32; 4]); 4] = [
 
 #[test]
 fn four_adam_steps_follow_the_references_trajectory() {
-    let expected = fixture("policy_outputs");
-    let mut parameters = parameters(true);
+    device::for_tests().iter().for_each(four_adam_steps_follow_the_references_trajectory_on);
+}
+
+fn four_adam_steps_follow_the_references_trajectory_on(device: &Device) {
+    let expected = fixture("policy_outputs", device);
+    let mut parameters = parameters(true, device);
     let policy = Policy::new(&config(), &parameters).unwrap();
     // The batch's memory comes from the weights before the first step, as in the reference.
-    let start = RecurrentState::initial(&config(), BATCH, &Device::Cpu).unwrap();
-    let state = policy.forward(&frames(0, 4), &flags(&expected, 0, 4), &start).unwrap().state;
+    let start = RecurrentState::initial(&config(), BATCH, device).unwrap();
+    let state = policy.forward(&frames(0, 4, device), &flags(&expected, 0, 4), &start).unwrap().state;
     let adam = AdamConfig {
         lr: 0.000_181,
         beta1: 0.9,
@@ -336,7 +325,7 @@ fn four_adam_steps_follow_the_references_trajectory() {
         assert!((actual_norm / norm - 1.0).abs() < 3e-3, "gradient norm {actual_norm} of step {i}");
         for (name, spot) in [("net.final_ln.weight", gain), ("net.lastlayer.layer.weight", row)] {
             let weights = parameters.get(name).unwrap().flatten_all().unwrap().narrow(0, 0, 4).unwrap();
-            assert_close(&weights, &Tensor::new(&spot, &Device::Cpu).unwrap(), name);
+            assert_close(&weights, &Tensor::new(&spot, device).unwrap(), name);
         }
     }
     // No gradient, so no decay either.

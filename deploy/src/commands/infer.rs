@@ -9,7 +9,8 @@ mod inverse_dynamics;
 mod policy;
 mod tensor_file;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
+use vpt_policy::device;
 use vpt_policy::openai::{self, ModelFile};
 
 use super::Usage;
@@ -18,7 +19,12 @@ use tensor_file::TensorFile;
 
 pub(crate) fn run(args: &InferArgs) -> anyhow::Result<()> {
     let model = openai::read_model(&args.model)?;
-    let input = TensorFile::read(&args.frames)?;
+    let opened = device::open(&args.device)?;
+    if let Some(reason) = &opened.fallback {
+        tracing::info!(%reason, "no GPU is used");
+    }
+    let device = opened.device;
+    let input = TensorFile::read(&args.frames, &device)?;
     let frames = input.get("frames", DType::U8)?;
     let (batch, time) = match frames.dims() {
         &[batch, time, _, _, 3] if batch * time > 0 => (batch, time),
@@ -29,7 +35,6 @@ pub(crate) fn run(args: &InferArgs) -> anyhow::Result<()> {
         }
     };
     let weights = openai::read_weights(&args.weights)?;
-    let device = Device::Cpu;
     match model {
         ModelFile::Policy(config) => {
             let first = match input.find("first", DType::U8)? {

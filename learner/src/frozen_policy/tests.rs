@@ -1,5 +1,7 @@
 //! The frozen policy follows streams exactly, and masks where it cannot.
 
+use candle_core::Device;
+
 use super::*;
 use crate::algo::gae::GaeConfig;
 use crate::config::PpgConfig;
@@ -15,7 +17,13 @@ fn parameters() -> Parameters {
 
 fn frozen(max_bytes: usize) -> FrozenPolicy {
     let parameters = parameters().to_safetensors(ExportDType::F32, true).unwrap();
-    FrozenPolicy::new(&Weights { config: Some(tiny()), parameters }, &tiny(), max_bytes).unwrap()
+    FrozenPolicy::new(
+        crate::compute::Compute::cpu(),
+        &Weights { config: Some(tiny()), parameters },
+        &tiny(),
+        max_bytes,
+    )
+    .unwrap()
 }
 
 fn experiences(slots: u32, unrolls: u32) -> Vec<Experience> {

@@ -101,7 +101,8 @@ fn the_kl_to_itself_is_zero_and_grows_as_the_policy_moves() {
         config: None,
         parameters: trainer.parameters.to_safetensors(ExportDType::F32, true).unwrap(),
     };
-    let mut frozen = Some(FrozenPolicy::new(&start, &tiny(), 1 << 20).unwrap());
+    let mut frozen =
+        Some(FrozenPolicy::new(crate::compute::Compute::cpu(), &start, &tiny(), 1 << 20).unwrap());
     let mut slots = slots(8);
     let mut kls = Vec::new();
     for _ in 0..3 {
@@ -229,7 +230,8 @@ fn the_loop_trains_publishes_checkpoints_and_resumes() {
     let mut first = bench(config(dir.path()), &tiny());
     let (mut trainer, stored) = first.trainer();
     assert!(stored.is_none());
-    let frozen = FrozenPolicy::new(&weights(&tiny(), 3), &tiny(), 1 << 20).unwrap();
+    let frozen =
+        FrozenPolicy::new(crate::compute::Compute::cpu(), &weights(&tiny(), 3), &tiny(), 1 << 20).unwrap();
     run_with_actor(&mut first, &mut trainer, Some(frozen));
     let counters = trainer.counters.clone();
     assert_eq!((counters.policy_phases, counters.aux_phases), (5, 2));

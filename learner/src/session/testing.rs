@@ -55,7 +55,15 @@ impl Bench {
             Stage::Ppg => (adam(learner.ppg.lr), Some(adam(learner.ppg.aux_lr))),
         };
         let stopwatch = self.session.stopwatch.clone();
-        let mut trainer = Trainer::new(&self.policy, weights.as_ref(), 1, optimizers, stopwatch).unwrap();
+        let mut trainer = Trainer::new(
+            crate::compute::Compute::cpu(),
+            &self.policy,
+            weights.as_ref(),
+            1,
+            optimizers,
+            stopwatch,
+        )
+        .unwrap();
         if let Some(stored) = &stored {
             restore_trainer(&mut trainer, stored).unwrap();
             self.session.version.sequence = stored.manifest.version.sequence;

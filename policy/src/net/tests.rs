@@ -4,6 +4,8 @@ use candle_core::Device;
 
 use super::*;
 use crate::distribution;
+use crate::gradients::Gradients;
+use crate::ops::cuda::emulated;
 use crate::rng::CounterRng;
 
 fn small() -> PolicyConfig {
@@ -18,19 +20,26 @@ fn small() -> PolicyConfig {
     }
 }
 
-fn frames(batch: usize, time: usize, side: usize, seed: u64) -> Tensor {
+/// Runs a test on the CPU, with the GPU's kernels on the CPU, and on a GPU if there is one.
+fn everywhere(run: impl Fn(&Device)) {
+    run(&Device::Cpu);
+    emulated::on(|| run(&Device::Cpu));
+    device::for_tests()[1..].iter().for_each(run);
+}
+
+fn frames(batch: usize, time: usize, side: usize, seed: u64, device: &Device) -> Tensor {
     let mut rng = CounterRng::new(&[seed]);
     let bytes: Vec<u8> = (0..batch * time * side * side * 3).map(|_| rng.next_u64() as u8).collect();
-    Tensor::from_vec(bytes, (batch, time, side, side, 3), &Device::Cpu).unwrap()
+    Tensor::from_vec(bytes, (batch, time, side, side, 3), device).unwrap()
 }
 
 /// Weights with nothing at its neutral starting value, so that no mistake can hide behind a zero.
-fn parameters(config: &PolicyConfig) -> Parameters {
-    let parameters = Parameters::init(config, 3, &Device::Cpu).unwrap();
+fn parameters(config: &PolicyConfig, device: &Device) -> Parameters {
+    let parameters = Parameters::init(config, 3, device).unwrap();
     let mut rng = CounterRng::new(&[77]);
     for (_, var) in parameters.vars() {
         let noise: Vec<f32> = (0..var.elem_count()).map(|_| 0.1 * rng.normal_f32()).collect();
-        let noise = Tensor::from_vec(noise, var.shape().clone(), &Device::Cpu).unwrap();
+        let noise = Tensor::from_vec(noise, var.shape().clone(), device).unwrap();
         var.set(&(var.as_tensor() + noise).unwrap()).unwrap();
     }
     parameters
@@ -43,14 +52,18 @@ fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
 
 #[test]
 fn a_chunk_with_resets_equals_its_steps() {
+    everywhere(a_chunk_with_resets_equals_its_steps_on);
+}
+
+fn a_chunk_with_resets_equals_its_steps_on(device: &Device) {
     let config = small();
-    let policy = Policy::new(&config, &parameters(&config).frozen_copy().unwrap()).unwrap();
+    let policy = Policy::new(&config, &parameters(&config, device).frozen_copy().unwrap()).unwrap();
     let time = 13;
-    let frames = frames(2, time, 16, 5);
+    let frames = frames(2, time, 16, 5, device);
     let flags: [[u8; 13]; 2] =
         [[1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]];
-    let flags = Tensor::new(&flags, &Device::Cpu).unwrap();
-    let start = RecurrentState::initial(&config, 2, &Device::Cpu).unwrap();
+    let flags = Tensor::new(&flags, device).unwrap();
+    let start = RecurrentState::initial(&config, 2, device).unwrap();
 
     let mut stepped = Vec::new();
     let mut state = start.clone();
@@ -88,11 +101,15 @@ fn a_chunk_with_resets_equals_its_steps() {
 
 #[test]
 fn what_came_before_a_reset_does_not_matter() {
+    everywhere(what_came_before_a_reset_does_not_matter_on);
+}
+
+fn what_came_before_a_reset_does_not_matter_on(device: &Device) {
     let config = small();
-    let policy = Policy::new(&config, &parameters(&config)).unwrap();
-    let fresh = RecurrentState::initial(&config, 1, &Device::Cpu).unwrap();
-    let flags = |first: [u8; 4]| Tensor::new(&[first], &Device::Cpu).unwrap();
-    let (old, new) = (frames(1, 4, 16, 1), frames(1, 4, 16, 2));
+    let policy = Policy::new(&config, &parameters(&config, device)).unwrap();
+    let fresh = RecurrentState::initial(&config, 1, device).unwrap();
+    let flags = |first: [u8; 4]| Tensor::new(&[first], device).unwrap();
+    let (old, new) = (frames(1, 4, 16, 1, device), frames(1, 4, 16, 2, device));
     let used = policy.forward(&old, &flags([1, 0, 0, 0]), &fresh).unwrap().state;
     let a = policy.forward(&new, &flags([1, 0, 0, 0]), &used).unwrap();
     let b = policy.forward(&new, &flags([0, 0, 0, 0]), &fresh).unwrap();
@@ -103,11 +120,15 @@ fn what_came_before_a_reset_does_not_matter() {
 
 #[test]
 fn environments_of_a_batch_do_not_touch() {
+    everywhere(environments_of_a_batch_do_not_touch_on);
+}
+
+fn environments_of_a_batch_do_not_touch_on(device: &Device) {
     let config = small();
-    let policy = Policy::new(&config, &parameters(&config).frozen_copy().unwrap()).unwrap();
-    let frames = frames(3, 2, 16, 9);
-    let flags = Tensor::new(&[[1u8, 0], [0, 0], [0, 1]], &Device::Cpu).unwrap();
-    let start = RecurrentState::initial(&config, 3, &Device::Cpu).unwrap();
+    let policy = Policy::new(&config, &parameters(&config, device).frozen_copy().unwrap()).unwrap();
+    let frames = frames(3, 2, 16, 9, device);
+    let flags = Tensor::new(&[[1u8, 0], [0, 0], [0, 1]], device).unwrap();
+    let start = RecurrentState::initial(&config, 3, device).unwrap();
     let together = policy.forward(&frames, &flags, &start).unwrap();
     for i in 0..3 {
         let alone = policy
@@ -128,16 +149,16 @@ fn environments_of_a_batch_do_not_touch() {
 }
 
 /// The names that get a gradient from log-probability, value and auxiliary value.
-fn trained_names(gradient: ValueGradient, parts: [f64; 3]) -> (Vec<String>, Vec<String>) {
+fn trained_names(gradient: ValueGradient, parts: [f64; 3], device: &Device) -> (Vec<String>, Vec<String>) {
     let config = small();
-    let parameters = parameters(&config);
+    let parameters = parameters(&config, device);
     let policy = Policy::new(&config, &parameters).unwrap().with_value_gradient(gradient);
-    let flags = Tensor::new(&[[1u8, 0, 0], [0, 0, 1]], &Device::Cpu).unwrap();
-    let state = RecurrentState::initial(&config, 2, &Device::Cpu).unwrap();
-    let warm = policy.forward(&frames(2, 3, 16, 3), &flags, &state).unwrap().state;
-    let out = policy.forward(&frames(2, 3, 16, 4), &flags, &warm).unwrap();
-    let index = Tensor::new(&[5u32, 60, 100, 8640, 3, 7], &Device::Cpu).unwrap();
-    let camera = Tensor::new(&[5u32, 60, 100, 120, 3, 7], &Device::Cpu).unwrap();
+    let flags = Tensor::new(&[[1u8, 0, 0], [0, 0, 1]], device).unwrap();
+    let state = RecurrentState::initial(&config, 2, device).unwrap();
+    let warm = policy.forward(&frames(2, 3, 16, 3, device), &flags, &state).unwrap().state;
+    let out = policy.forward(&frames(2, 3, 16, 4, device), &flags, &warm).unwrap();
+    let index = Tensor::new(&[5u32, 60, 100, 8640, 3, 7], device).unwrap();
+    let camera = Tensor::new(&[5u32, 60, 100, 120, 3, 7], device).unwrap();
     let buttons = distribution::log_prob(&out.buttons_logits.flatten(0, 1).unwrap(), &index).unwrap();
     let camera = distribution::log_prob(&out.camera_logits.flatten(0, 1).unwrap(), &camera).unwrap();
     let policy_loss = ((buttons + camera).unwrap().sum_all().unwrap() * parts[0]).unwrap();
@@ -162,31 +183,43 @@ fn trained_names(gradient: ValueGradient, parts: [f64; 3]) -> (Vec<String>, Vec<
 
 #[test]
 fn every_trainable_parameter_gets_a_gradient() {
+    everywhere(every_trainable_parameter_gets_a_gradient_on);
+}
+
+fn every_trainable_parameter_gets_a_gradient_on(device: &Device) {
     for gradient in [ValueGradient::Detach, ValueGradient::Shared] {
-        let (_, still) = trained_names(gradient, [1.0, 1.0, 1.0]);
+        let (_, still) = trained_names(gradient, [1.0, 1.0, 1.0], device);
         assert_eq!(still, Vec::<String>::new());
     }
 }
 
 #[test]
 fn the_true_value_head_reaches_the_trunk_only_when_shared() {
-    let (moved, _) = trained_names(ValueGradient::Detach, [0.0, 1.0, 0.0]);
+    everywhere(the_true_value_head_reaches_the_trunk_only_when_shared_on);
+}
+
+fn the_true_value_head_reaches_the_trunk_only_when_shared_on(device: &Device) {
+    let (moved, _) = trained_names(ValueGradient::Detach, [0.0, 1.0, 0.0], device);
     assert_eq!(moved, ["value_head.linear.bias", "value_head.linear.weight"]);
-    let (moved, _) = trained_names(ValueGradient::Shared, [0.0, 1.0, 0.0]);
+    let (moved, _) = trained_names(ValueGradient::Shared, [0.0, 1.0, 0.0], device);
     assert!(moved.iter().any(|name| name.starts_with("net.img_process")));
-    let (moved, _) = trained_names(ValueGradient::Detach, [0.0, 0.0, 1.0]);
+    let (moved, _) = trained_names(ValueGradient::Detach, [0.0, 0.0, 1.0], device);
     assert!(moved.iter().any(|name| name.starts_with("net.img_process")));
     assert!(!moved.iter().any(|name| name.starts_with("value_head")));
 }
 
 #[test]
 fn a_frozen_network_tracks_nothing_and_a_state_never_does() {
+    everywhere(a_frozen_network_tracks_nothing_and_a_state_never_does_on);
+}
+
+fn a_frozen_network_tracks_nothing_and_a_state_never_does_on(device: &Device) {
     let config = small();
-    let trainable = parameters(&config);
-    let flags = Tensor::new(&[[1u8, 0]], &Device::Cpu).unwrap();
-    let state = RecurrentState::initial(&config, 1, &Device::Cpu).unwrap();
+    let trainable = parameters(&config, device);
+    let flags = Tensor::new(&[[1u8, 0]], device).unwrap();
+    let state = RecurrentState::initial(&config, 1, device).unwrap();
     let run = |params: &Parameters| {
-        Policy::new(&config, params).unwrap().forward(&frames(1, 2, 16, 4), &flags, &state).unwrap()
+        Policy::new(&config, params).unwrap().forward(&frames(1, 2, 16, 4, device), &flags, &state).unwrap()
     };
     let out = run(&trainable.frozen_copy().unwrap());
     assert!(!out.buttons_logits.track_op() && !out.value.track_op());
@@ -197,19 +230,82 @@ fn a_frozen_network_tracks_nothing_and_a_state_never_does() {
 
 #[test]
 fn inputs_that_do_not_fit_are_named() {
+    everywhere(inputs_that_do_not_fit_are_named_on);
+}
+
+fn inputs_that_do_not_fit_are_named_on(device: &Device) {
     let config = small();
-    let policy = Policy::new(&config, &parameters(&config)).unwrap();
-    let state = RecurrentState::initial(&config, 1, &Device::Cpu).unwrap();
-    let flags = Tensor::new(&[[1u8, 0]], &Device::Cpu).unwrap();
+    let policy = Policy::new(&config, &parameters(&config, device)).unwrap();
+    let state = RecurrentState::initial(&config, 1, device).unwrap();
+    let flags = Tensor::new(&[[1u8, 0]], device).unwrap();
     let refused = |frames: &Tensor, flags: &Tensor, state: &RecurrentState| {
         policy.forward(frames, flags, state).unwrap_err().to_string()
     };
-    assert!(refused(&frames(1, 2, 8, 1), &flags, &state).contains("frames"));
-    assert!(refused(&frames(1, 3, 16, 1), &flags, &state).contains("is_first"));
-    let two = RecurrentState::initial(&config, 2, &Device::Cpu).unwrap();
-    assert!(refused(&frames(1, 2, 16, 1), &flags, &two).contains("recurrent state"));
+    assert!(refused(&frames(1, 2, 8, 1, device), &flags, &state).contains("frames"));
+    assert!(refused(&frames(1, 3, 16, 1, device), &flags, &state).contains("is_first"));
+    let two = RecurrentState::initial(&config, 2, device).unwrap();
+    assert!(refused(&frames(1, 2, 16, 1, device), &flags, &two).contains("recurrent state"));
     let floats = flags.to_dtype(DType::F32).unwrap();
-    assert!(refused(&frames(1, 2, 16, 1), &floats, &state).contains("u8"));
+    assert!(refused(&frames(1, 2, 16, 1, device), &floats, &state).contains("u8"));
     let other = PolicyConfig { hidsize: 32, ..config };
-    assert!(Policy::new(&other, &parameters(&small())).is_err());
+    assert!(Policy::new(&other, &parameters(&small(), device)).is_err());
+}
+
+/// Outputs, memory and every gradient of one pass of a policy on `device`.
+fn everything(config: &PolicyConfig, precision: Precision, device: &Device) -> Vec<(String, Tensor)> {
+    let on = |x: &Tensor| x.to_device(device).unwrap();
+    let weights = parameters(config, &Device::Cpu);
+    let tensors =
+        weights.names().map(|name| (name.to_owned(), weights.get(name).unwrap().detach())).collect();
+    let weights = Parameters::from_tensors(&tensors, config, true, device).unwrap();
+    let policy = Policy::new(config, &weights).unwrap().with_precision(precision).unwrap();
+    let flags = on(&Tensor::new(&[[1u8, 0, 0], [0, 0, 1]], &Device::Cpu).unwrap());
+    let state = RecurrentState::initial(config, 2, device).unwrap();
+    let side = config.image_size;
+    let warm = policy.forward(&on(&frames(2, 3, side, 3, &Device::Cpu)), &flags, &state).unwrap().state;
+    let out = policy.forward(&on(&frames(2, 3, side, 4, &Device::Cpu)), &flags, &warm).unwrap();
+    let index = on(&Tensor::new(&[5u32, 60, 100, 120, 3, 7], &Device::Cpu).unwrap());
+    let buttons = distribution::log_prob(&out.buttons_logits.flatten(0, 1).unwrap(), &index).unwrap();
+    let camera = distribution::log_prob(&out.camera_logits.flatten(0, 1).unwrap(), &index).unwrap();
+    let value = (out.value.sqr().unwrap() + out.aux_value.as_ref().unwrap().sqr().unwrap()).unwrap();
+    let loss = (value.sum_all().unwrap() - (buttons + camera).unwrap().sum_all().unwrap()).unwrap();
+    let gradients = Gradients::collect(&weights, &loss.backward().unwrap()).unwrap();
+    let mut all = vec![
+        ("buttons".to_owned(), out.buttons_logits.detach()),
+        ("camera".to_owned(), out.camera_logits.detach()),
+        ("value".to_owned(), out.value.detach()),
+        ("keys".to_owned(), out.state.layers[1].keys.clone()),
+    ];
+    all.extend(gradients.names().map(|name| (name.to_owned(), gradients.get(name).unwrap().clone())));
+    all.into_iter().map(|(name, tensor)| (name, tensor.to_device(&Device::Cpu).unwrap())).collect()
+}
+
+/// Compares two lists of [`everything`] by their relative L2 distance.
+fn assert_near(what: &str, got: &[(String, Tensor)], want: &[(String, Tensor)], most: f32) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    for ((name, got), (_, want)) in got.iter().zip(want) {
+        let norm = |x: &Tensor| x.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+        let (apart, size) = (norm(&(got - want).unwrap()), norm(want));
+        assert!(apart <= most * size, "{what}, {name}: {apart} of {size}");
+    }
+}
+
+#[test]
+fn a_gpu_computes_what_the_cpu_does() {
+    let in_stacks = PolicyConfig { impala_chans: vec![16, 16, 32], ..small() };
+    for (what, config) in [("layers", small()), ("stacks", in_stacks)] {
+        let want = everything(&config, Precision::F32, &Device::Cpu);
+        let check = |place: &str, device: &Device| {
+            let got = everything(&config, Precision::F32, device);
+            assert_near(&format!("{what} {place}"), &got, &want, 2e-4);
+            // In bf16 maxima and ReLUs turn over, whose gradients then go elsewhere: outputs only.
+            let got = everything(&config, Precision::Bf16, device);
+            assert_near(&format!("{what} {place} bf16"), &got[..4], &want[..4], 0.1);
+            assert_eq!(got.len(), want.len());
+        };
+        emulated::on(|| check("emulated", &Device::Cpu));
+        for gpu in &device::for_tests()[1..] {
+            check("GPU", gpu);
+        }
+    }
 }

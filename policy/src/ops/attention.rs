@@ -8,6 +8,7 @@ pub use memory::{MemoryQuery, memory_attention};
 
 use candle_core::{Result, Tensor};
 
+use super::cuda;
 use super::softmax::masked_softmax;
 
 /// `softmax(q · kᵀ * scale + bias, visible keys only) · v`: queries `[B,H,T,e]`, keys and values `[B,H,S,e]`, bias
@@ -20,6 +21,10 @@ pub fn attention(
     mask: &Tensor,
     scale: f32,
 ) -> Result<Tensor> {
+    if cuda::takes(q) {
+        let scores = cuda::product(q, k, true)?;
+        return cuda::product(&masked_softmax(&scores, bias, mask, scale)?, v, false);
+    }
     let scores = q.contiguous()?.matmul(&k.contiguous()?.transpose(2, 3)?)?;
     masked_softmax(&scores, bias, mask, scale)?.matmul(&v.contiguous()?)
 }

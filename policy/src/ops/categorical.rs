@@ -6,6 +6,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::cuda;
 use super::simd::{Kernel, Level, Simd};
 use super::storage::{View, slice, tensor, written};
 
@@ -41,24 +42,33 @@ pub fn log_sum_exp_rows(logits: &[f32], classes: usize) -> Vec<f32> {
 
 pub(crate) fn log_prob_at(level: Level, logits: &Tensor, index: &Tensor) -> Result<Tensor> {
     let (n, classes) = logits.dims2()?;
-    let index = View::<u32>::new(&index.contiguous()?)?.to_vec();
-    if index.len() != n {
-        candle_core::bail!("log_prob: {} indices for {n} rows", index.len());
+    let classes_of_rows = index.flatten_all()?.to_vec1::<u32>()?;
+    if classes_of_rows.len() != n {
+        candle_core::bail!("log_prob: {} indices for {n} rows", classes_of_rows.len());
     }
-    if let Some(bad) = index.iter().find(|i| **i as usize >= classes) {
+    if let Some(bad) = classes_of_rows.iter().find(|i| **i as usize >= classes) {
         candle_core::bail!("log_prob: index {bad} is not below {classes}");
     }
-    logits.contiguous()?.apply_op1(LogProb { level, index })
+    if cuda::takes(logits) {
+        return cuda::log_prob(logits, index);
+    }
+    logits.contiguous()?.apply_op1(LogProb { level, index: classes_of_rows })
 }
 
 pub(crate) fn entropy_at(level: Level, logits: &Tensor) -> Result<Tensor> {
     logits.dims2()?;
+    if cuda::takes(logits) {
+        return cuda::entropy(logits);
+    }
     logits.contiguous()?.apply_op1(Entropy { level })
 }
 
 pub(crate) fn kl_at(level: Level, p: &Tensor, q: &Tensor) -> Result<Tensor> {
     if p.dims2()? != q.dims2()? {
         candle_core::bail!("kl: logits {:?} and {:?} differ in shape", p.dims(), q.dims());
+    }
+    if cuda::takes(p) {
+        return cuda::kl(p, q);
     }
     p.contiguous()?.apply_op2(&q.contiguous()?, Kl { level })
 }

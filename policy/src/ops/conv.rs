@@ -13,6 +13,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use self::plane::{Geometry, flat_to_rows, normalise_into, pack_weights, rows_into, tap_offsets};
+use super::cuda;
 use super::kernel::Outer;
 use super::norm::{Moments, moments};
 use super::pool;
@@ -76,6 +77,14 @@ pub(crate) fn conv_at(level: Level, x: &Tensor, w: &Tensor, extra: Extra, then: 
         && t.elem_count() != want
     {
         candle_core::bail!("conv3x3: bias or gain {:?} does not fit weight {:?}", t.dims(), w.dims());
+    }
+    if cuda::takes(&x) {
+        let extra = match third {
+            None => Extra::None,
+            Some(third) if norm => Extra::Norm(third),
+            Some(third) => Extra::Bias(third),
+        };
+        return cuda::conv(&x, &w, extra, then);
     }
     let tracked = x.track_op() || w.track_op() || third.as_ref().is_some_and(Tensor::track_op);
     let op = ConvOp { level, norm, relu: then.relu, pool: then.pool, save: tracked, saved: OnceLock::new() };

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::cuda;
 use super::storage::{View, tensor, written};
 
 /// Turns u8 `[N,H,W,3]` into f32 `[N,3,H,W]` in 0..=1; no gradient.
@@ -10,6 +11,9 @@ pub fn frames_to_input(frames: &Tensor) -> Result<Tensor> {
     let (n, h, w, c) = frames.dims4()?;
     if c != 3 {
         candle_core::bail!("frames_to_input: frames must be [N,H,W,3], are {:?}", frames.dims());
+    }
+    if cuda::takes(frames) {
+        return cuda::frames_to_planes(frames);
     }
     let frames = frames.contiguous()?;
     let bytes = View::<u8>::new(&frames)?;

@@ -14,6 +14,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use self::product::{Product, WIDTH};
+use super::cuda;
 use super::kernel::Outer;
 use super::simd::{Kernel, Level, Simd};
 use super::storage::{SharedMut, View, slice, tensor, written};
@@ -37,6 +38,9 @@ pub(crate) fn linear_at(
     let ((_, k), (o, wk)) = (x.dims2()?, w.dims2()?);
     if wk != k || bias.is_some_and(|b| b.elem_count() != o) {
         candle_core::bail!("linear: weight {:?} or its bias does not fit input {:?}", w.dims(), x.dims());
+    }
+    if cuda::takes(x) {
+        return cuda::linear(x, w, bias, relu);
     }
     let (x, w, op) = (x.contiguous()?, w.contiguous()?, LinearOp { level, relu });
     match bias {

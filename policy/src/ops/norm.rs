@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::cuda;
 use super::simd::{Kernel, Level, Simd};
 use super::storage::{SharedMut, View, slice, tensor, written};
 
@@ -25,6 +26,9 @@ pub(crate) fn norm_at(level: Level, x: &Tensor, gain: &Tensor, bias: &Tensor) ->
     };
     if gain.elem_count() != channels || bias.elem_count() != channels {
         candle_core::bail!("norm: gain and bias must have {channels} values, have {:?}", gain.dims());
+    }
+    if cuda::takes(x) {
+        return cuda::norm(x, gain, bias);
     }
     let save = x.track_op() || gain.track_op() || bias.track_op();
     let op = NormOp { level, save, moments: OnceLock::new() };

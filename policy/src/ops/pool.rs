@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::cuda;
 use super::simd::{Kernel, Level, Simd};
 use super::storage::{View, slice, tensor, written};
 
@@ -15,6 +16,9 @@ pub fn max_pool_3x3_s2(x: &Tensor) -> Result<Tensor> {
 
 pub(crate) fn max_pool_at(level: Level, x: &Tensor) -> Result<Tensor> {
     x.dims4()?;
+    if cuda::takes(x) {
+        return cuda::max_pool(x);
+    }
     x.contiguous()?.apply_op1(PoolOp { level, save: x.track_op(), argmax: OnceLock::new() })
 }
 

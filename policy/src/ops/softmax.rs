@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::cuda;
 use super::simd::{Kernel, Level, Simd};
 use super::storage::{View, slice, tensor, written};
 
@@ -21,6 +22,9 @@ pub fn masked_softmax(scores: &Tensor, bias: &Tensor, mask: &Tensor, scale: f32)
 }
 
 pub(crate) fn softmax_at(level: Level, x: &Tensor) -> Result<Tensor> {
+    if cuda::takes(x) {
+        return cuda::softmax(x, None, 1.0);
+    }
     x.contiguous()?.apply_op1(SoftmaxOp { level, scale: 1.0, mask: None })
 }
 
@@ -39,6 +43,9 @@ pub(crate) fn masked_softmax_at(
             mask.dims(),
             scores.dims()
         );
+    }
+    if cuda::takes(scores) {
+        return cuda::softmax(scores, Some(&cuda::Mask { bias, mask }), scale);
     }
     let shown = View::<u8>::new(&mask.contiguous()?)?.to_vec();
     let op = SoftmaxOp { level, scale, mask: Some(Mask { shown, heads, rows: t }) };

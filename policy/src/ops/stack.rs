@@ -20,7 +20,9 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use self::forward::{Forward, Images, Results, Scratch};
+pub(super) use self::plan::Parts;
 use self::plan::Plan;
+use super::cuda;
 use super::norm::Moments;
 use super::simd::Level;
 use super::storage::{Reused, SharedMut, slice, written};
@@ -68,6 +70,9 @@ pub(crate) fn stack_at(
     let plan = Plan::new(level, shape)?;
     plan.check(x)?;
     let flat = plan.flat(parameters)?;
+    if cuda::takes(x) {
+        return cuda::stack(x, &flat, shape, plan.parts);
+    }
     let save = x.track_op() || flat.track_op();
     x.contiguous()?.apply_op2(&flat, StackOp { plan, save, saved: OnceLock::new() })
 }

@@ -4,13 +4,21 @@ use candle_core::{Device, Tensor};
 
 use super::*;
 use crate::PolicyConfig;
+use crate::ops::cuda::emulated;
+
+/// Runs a test with moments in host memory, with the GPU's kernels on the CPU, and on a GPU if there is one.
+fn everywhere(run: impl Fn(&Device)) {
+    run(&Device::Cpu);
+    emulated::on(|| run(&Device::Cpu));
+    crate::device::for_tests()[1..].iter().for_each(run);
+}
 
 fn settings(decay: WeightDecay) -> AdamConfig {
     AdamConfig { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, decay }
 }
 
-fn vars() -> Vec<(String, Var)> {
-    let var = |values: &[f32]| Var::from_tensor(&Tensor::new(values, &Device::Cpu).unwrap()).unwrap();
+fn vars(device: &Device) -> Vec<(String, Var)> {
+    let var = |values: &[f32]| Var::from_tensor(&Tensor::new(values, device).unwrap()).unwrap();
     vec![("a".into(), var(&[0.5, -1.0, 2.0])), ("b".into(), var(&[3.0])), ("c".into(), var(&[7.0, 8.0]))]
 }
 
@@ -48,10 +56,14 @@ fn by_hand(config: &AdamConfig, max_norm: Option<f64>) -> Vec<f64> {
 
 #[test]
 fn ten_steps_agree_with_the_same_by_hand() {
+    everywhere(ten_steps_agree_with_the_same_by_hand_on);
+}
+
+fn ten_steps_agree_with_the_same_by_hand_on(device: &Device) {
     for decay in [WeightDecay::Coupled, WeightDecay::Decoupled] {
         for max_norm in [None, Some(1.0)] {
-            let (vars, config) = (vars(), settings(decay));
-            let mut adam = Adam::for_vars(&vars, config);
+            let (vars, config) = (vars(device), settings(decay));
+            let mut adam = Adam::for_vars(&vars, config).unwrap();
             for step in 0..10 {
                 let norm = adam.step_vars(&vars, &gradients(&vars, step), max_norm).unwrap();
                 assert!(norm > 1.0, "so that the clip is at work");
@@ -67,10 +79,15 @@ fn ten_steps_agree_with_the_same_by_hand() {
 
 #[test]
 fn a_prefix_has_a_learning_rate_of_its_own() {
-    let vars = vars();
+    everywhere(a_prefix_has_a_learning_rate_of_its_own_on);
+}
+
+fn a_prefix_has_a_learning_rate_of_its_own_on(device: &Device) {
+    let vars = vars(device);
     let before: Vec<Vec<f32>> = vars.iter().map(|(_, var)| var.to_vec1().unwrap()).collect();
     let mut adam =
-        Adam::for_vars(&vars, AdamConfig { lr: 1e-3, weight_decay: 0.0, ..settings(WeightDecay::Coupled) });
+        Adam::for_vars(&vars, AdamConfig { lr: 1e-3, weight_decay: 0.0, ..settings(WeightDecay::Coupled) })
+            .unwrap();
     adam.set_prefix_lr(&vars[0].0, 0.5);
     adam.set_prefix_lr(&vars[0].0, 1e-1);
     adam.step_vars(&vars, &gradients(&vars, 0), None).unwrap();
@@ -82,9 +99,14 @@ fn a_prefix_has_a_learning_rate_of_its_own() {
 
 #[test]
 fn a_restored_optimiser_goes_on_bit_for_bit() {
-    let (one, two) = (vars(), vars());
+    everywhere(a_restored_optimiser_goes_on_bit_for_bit_on);
+}
+
+fn a_restored_optimiser_goes_on_bit_for_bit_on(device: &Device) {
+    let (one, two) = (vars(device), vars(device));
     let config = settings(WeightDecay::Coupled);
-    let (mut first, mut second) = (Adam::for_vars(&one, config), Adam::for_vars(&two, config));
+    let (mut first, mut second) =
+        (Adam::for_vars(&one, config).unwrap(), Adam::for_vars(&two, config).unwrap());
     for step in 0..5 {
         first.step_vars(&one, &gradients(&one, step), None).unwrap();
     }
@@ -105,9 +127,13 @@ fn a_restored_optimiser_goes_on_bit_for_bit() {
 
 #[test]
 fn a_file_of_another_architecture_is_refused_by_name() {
-    let all = vars();
-    let mut adam = Adam::for_vars(&all[..2], settings(WeightDecay::Coupled));
-    let other = Adam::for_vars(&all[1..], settings(WeightDecay::Coupled)).to_safetensors().unwrap();
+    everywhere(a_file_of_another_architecture_is_refused_by_name_on);
+}
+
+fn a_file_of_another_architecture_is_refused_by_name_on(device: &Device) {
+    let all = vars(device);
+    let mut adam = Adam::for_vars(&all[..2], settings(WeightDecay::Coupled)).unwrap();
+    let other = Adam::for_vars(&all[1..], settings(WeightDecay::Coupled)).unwrap().to_safetensors().unwrap();
     let error = adam.load(&other).unwrap_err().to_string();
     assert!(error.contains("mean.a is missing") && error.contains("square.c is not expected"), "{error}");
     for cut in [0, 7, other.len() / 2, other.len() - 1] {
@@ -117,7 +143,11 @@ fn a_file_of_another_architecture_is_refused_by_name() {
 
 #[test]
 fn steps_reach_the_parameters_of_a_policy() {
-    let mut parameters = Parameters::init(&PolicyConfig::tiny(), 1, &Device::Cpu).unwrap();
+    everywhere(steps_reach_the_parameters_of_a_policy_on);
+}
+
+fn steps_reach_the_parameters_of_a_policy_on(device: &Device) {
+    let mut parameters = Parameters::init(&PolicyConfig::tiny(), 1, device).unwrap();
     let mut adam = Adam::new(&parameters, settings(WeightDecay::Decoupled)).unwrap();
     let (name, var) = parameters.vars().swap_remove(0);
     let before = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();

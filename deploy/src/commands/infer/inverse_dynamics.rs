@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use vpt_policy::openai::NamedTensors;
 use vpt_policy::{InverseDynamics, InverseDynamicsConfig, Parameters};
 
@@ -15,7 +15,7 @@ pub(super) fn run(
     weights: &NamedTensors,
     frames: &Tensor,
 ) -> anyhow::Result<()> {
-    let parameters = Parameters::from_tensors(weights, config, false, &Device::Cpu)?;
+    let parameters = Parameters::from_tensors(weights, config, false, frames.device())?;
     let output = InverseDynamics::new(config, &parameters)?.forward_video(frames)?;
     let tensors = BTreeMap::from([
         ("buttons_logp".to_owned(), log_softmax(&output.buttons_logits)?),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use vpt_policy::openai::NamedTensors;
 use vpt_policy::{LayerState, Parameters, Policy, PolicyConfig, RecurrentState};
 
@@ -20,15 +20,15 @@ pub(super) fn run(
     frames: &Tensor,
     first: &Tensor,
 ) -> anyhow::Result<()> {
-    let parameters = Parameters::from_tensors(weights, config, false, &Device::Cpu)?;
+    let parameters = Parameters::from_tensors(weights, config, false, frames.device())?;
     let policy = Policy::new(config, &parameters)?;
     let (batch, time) = (frames.dims()[0], frames.dims()[1]);
     if first.dims() != [batch, time] {
         return Err(Usage(format!("`first` must be [{batch}, {time}], not {:?}", first.dims())).into());
     }
     let mut state = match &args.state_in {
-        Some(path) => read_state(&TensorFile::read(path)?, config)?,
-        None => RecurrentState::initial(config, batch, &Device::Cpu)?,
+        Some(path) => read_state(&TensorFile::read(path, frames.device())?, config)?,
+        None => RecurrentState::initial(config, batch, frames.device())?,
     };
     let normalizer = parameters.normalizer()?;
     let mut chunks = Chunks::new();
@@ -41,7 +41,7 @@ pub(super) fn run(
         let mut push = |name, tensor| chunks.entry(name).or_default().push(tensor);
         push("buttons_logp", log_softmax(&output.buttons_logits)?);
         push("camera_logp", log_softmax(&output.camera_logits)?);
-        push("vpred_denorm", Tensor::from_vec(denormalised, (batch, length), &Device::Cpu)?);
+        push("vpred_denorm", Tensor::from_vec(denormalised, (batch, length), frames.device())?);
         push("vpred_norm", output.value);
         state = output.state;
     }

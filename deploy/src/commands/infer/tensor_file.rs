@@ -16,10 +16,10 @@ pub(super) struct TensorFile {
 }
 
 impl TensorFile {
-    /// Reads a whole file.
-    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+    /// Reads a whole file onto a device.
+    pub(super) fn read(path: &Path, device: &Device) -> anyhow::Result<Self> {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+        let tensors = candle_core::safetensors::load_buffer(&bytes, device)
             .with_context(|| format!("{} is not a safetensors file", path.display()))?;
         Ok(Self { path: path.to_owned(), tensors })
     }
@@ -44,6 +44,7 @@ impl TensorFile {
 
 /// Writes tensors in the order of their names; the file appears whole or not at all.
 pub(super) fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> anyhow::Result<()> {
-    let bytes = safetensors::serialize(tensors, None)?;
+    let tensors = tensors.iter().map(|(name, tensor)| Ok((name, tensor.to_device(&Device::Cpu)?)));
+    let bytes = safetensors::serialize(tensors.collect::<anyhow::Result<BTreeMap<_, _>>>()?, None)?;
     Ok(atomic_file::write(path, &bytes)?)
 }

@@ -56,7 +56,10 @@ fn frames(time: usize) -> Tensor {
 }
 
 fn fixture(name: &str) -> BTreeMap<String, Tensor> {
-    let path = format!("{}/tests/fixtures/inverse_dynamics_{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    // The run-time variable is for a binary that was carried to another machine.
+    let folder =
+        std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let path = format!("{folder}/tests/fixtures/inverse_dynamics_{name}.safetensors");
     candle_core::safetensors::load(path, &Device::Cpu).unwrap().into_iter().collect()
 }
 

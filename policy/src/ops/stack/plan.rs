@@ -8,6 +8,7 @@ use candle_core::{Result, Tensor};
 use super::grid::{BLOCK, Grid};
 use super::kernels::{Panels, Source, pack};
 use super::{RESIDUALS, StackShape};
+use crate::ops::cuda;
 use crate::ops::simd::Level;
 use crate::precision::Precision;
 
@@ -23,16 +24,16 @@ pub(super) struct Plan {
 }
 
 /// Where each parameter lies in all of them one after another.
-pub(super) struct Parts {
+pub(in crate::ops) struct Parts {
     sizes: Vec<usize>,
     /// Bias, or gain and bias.
-    pub(super) first_extra: Range<usize>,
-    pub(super) first: Range<usize>,
+    pub(in crate::ops) first_extra: Range<usize>,
+    pub(in crate::ops) first: Range<usize>,
     /// Gain and bias of the norm after the pool.
-    pub(super) norm: Range<usize>,
+    pub(in crate::ops) norm: Range<usize>,
     /// Gain and bias, then weight.
-    pub(super) residual: Vec<(Range<usize>, Range<usize>)>,
-    pub(super) total: usize,
+    pub(in crate::ops) residual: Vec<(Range<usize>, Range<usize>)>,
+    pub(in crate::ops) total: usize,
 }
 
 /// The convolutions' weights, packed.
@@ -75,6 +76,10 @@ impl Plan {
     pub(super) fn check(&self, x: &Tensor) -> Result<()> {
         let (shape, frames) = (&self.shape, self.shape.channels_in == 3);
         let fits = match *x.dims() {
+            // What a stack on a GPU leaves for the next.
+            [_, a, b, channels] if cuda::takes(x) && !frames => {
+                (channels, a, b) == (shape.channels_in, shape.height, shape.width)
+            }
             [_, a, b, 3] => frames && (a, b) == (shape.height, shape.width),
             [_, blocks, a, b, BLOCK] => {
                 !frames && (blocks * BLOCK, a, b) == (shape.channels_in, shape.height, shape.width)

@@ -77,7 +77,12 @@ fn a_stack_agrees_with_its_layers() {
         let op = |level, t: &[Tensor]| {
             let parameters: Vec<&Tensor> = t[1..].iter().collect();
             let y = stack_at(level, &to_blocks(&t[0])?, &parameters, shape)?;
-            if planes { Ok(y) } else { from_blocks(&y) }
+            match (planes, y.rank()) {
+                (true, _) => Ok(y),
+                // On a GPU channels are last between stacks.
+                (false, 4) => y.permute((0, 3, 1, 2))?.contiguous(),
+                (false, _) => from_blocks(&y),
+            }
         };
         let plain = |t: &[Vec<f64>]| plain(&t[0], &t[1..], n, shape);
         check(&format!("stack {shape:?}"), &op, &plain, &inputs, 1e-5);
@@ -94,7 +99,9 @@ fn a_stack_reads_frames() {
             flat(&crate::ops::frames_to_input(&frames).unwrap()).into_iter().map(f64::from).collect();
         let parameters = parameters(shape);
         let inputs: Vec<(&[usize], _)> = parameters.iter().map(|(s, v)| (s.as_slice(), v.clone())).collect();
-        let op = |level, t: &[Tensor]| stack_at(level, &frames, &t.iter().collect::<Vec<_>>(), shape);
+        let op = |level, t: &[Tensor]| {
+            stack_at(level, &frames.to_device(t[0].device())?, &t.iter().collect::<Vec<_>>(), shape)
+        };
         check("stack of frames", &op, &|t| plain(&input, t, n, shape), &inputs, 1e-5);
     }
 }
