@@ -23,7 +23,7 @@ echo "== operations, networks, optimiser"
 "$folder/test-lib" --test-threads 1 ops:: net:: optim:: gradients:: device:: || failed=1
 echo "== the policy against the reference's numbers"
 "$folder/test-golden_policy" --test-threads 1 || failed=1
-if "$folder"/test-lib --nocapture --test-threads 1 device:: 2>&1 | grep "SKIP cuda"; then
+if "$folder"/test-lib --nocapture --test-threads 1 ops::tests::pool 2>&1 | grep "SKIP cuda"; then
     echo "the GPU was not used: see the reason above"
     failed=1
 fi
