@@ -23,16 +23,19 @@ echo "== operations, networks, optimiser"
 "$folder/test-lib" --test-threads 1 ops:: net:: optim:: gradients:: device:: || failed=1
 echo "== the policy against the reference's numbers"
 "$folder/test-golden_policy" --test-threads 1 || failed=1
-if "$folder"/test-lib --nocapture --test-threads 1 device:: 2>&1 | grep "SKIP cuda"; then
+if "$folder"/test-lib --nocapture --test-threads 1 ops::tests::pool 2>&1 | grep "SKIP cuda"; then
     echo "the GPU was not used: see the reason above"
     failed=1
 fi
 
-echo "== cloning step, frames per second"
+echo "== cloning step, frames per second: ours, then PyTorch's where it is installed"
+torch=$(python3 -c 'import torch' 2>/dev/null && echo yes)
 for model in 1x 2x; do
     for precision in bf16 f32; do
-        "$folder/learner_step" --model "$model" --device cuda --precision "$precision" --time 128 \
-            --batch "${BATCH:-8}" --steps "${STEPS:-10}" || failed=1
+        options=(--model "$model" --device cuda --precision "$precision" --time 128)
+        options+=(--batch "${BATCH:-8}" --steps "${STEPS:-10}")
+        "$folder/learner_step" "${options[@]}" || failed=1
+        [ -z "$torch" ] || python3 deploy/cuda/torch_step.py "${options[@]}" || failed=1
     done
 done
 exit "$failed"

@@ -19,6 +19,7 @@ mod rows;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use candle_core::{DType, Tensor};
 

@@ -17,6 +17,8 @@ use std::marker::PhantomData;
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor};
 
+use super::windows;
+
 /// Opens GPU `ordinal`, or says why not.
 pub(crate) fn open(ordinal: usize) -> std::result::Result<Device, String> {
     driver::open(ordinal)
@@ -217,7 +219,9 @@ pub(super) fn multiply(product: &Product<'_>) -> Result<()> {
 pub(super) fn convolve(convolution: &Convolution<'_>) -> Result<()> {
     together(&[&convolution.images, &convolution.filters, &convolution.results])?;
     match &convolution.images.device {
-        Device::Cuda(device) => driver::convolve(device, convolution),
+        Device::Cuda(device) if driver::convolve(device, convolution)? => Ok(()),
+        // cuDNN has no algorithm for these sizes and this type.
+        Device::Cuda(_) => windows::convolve(convolution),
         #[cfg(test)]
         Device::Cpu => emulated::convolve(convolution),
         _ => elsewhere(),

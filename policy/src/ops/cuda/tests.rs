@@ -2,9 +2,10 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 
+use super::backend::{self, Buffer, Convolution, Pass, Span};
 use super::emulated;
 use super::kernels::Kernel;
-use super::{Update, adam, moments, sum_of_squares};
+use super::{Update, adam, moments, sum_of_squares, windows};
 use crate::ops::tests::{flat, values};
 use crate::ops::{self, AdamStep, StackShape, scope};
 use crate::precision::Precision;
@@ -139,5 +140,32 @@ fn a_wrong_call_is_an_error() {
         assert!(unknown.contains("nothing"), "{unknown}");
         let wrong = Kernel::new("rows", "entropy").count(1).each(&Device::Cpu, 1).unwrap_err().to_string();
         assert!(wrong.contains("entropy"), "{wrong}");
+    });
+}
+
+#[test]
+fn a_convolution_by_products_is_the_same() {
+    let (n, h, w, ci, co) = (3, 5, 4, 8, 6);
+    let array = |shape: &[usize], seed, dtype| var(shape, seed, 1.0).to_dtype(dtype).unwrap();
+    emulated::on(|| {
+        for (dtype, most) in [(DType::F32, 1e-5), (DType::BF16, 0.02)] {
+            let x = array(&[n, h, w, ci], 1, dtype);
+            let f = array(&[co, 3, 3, ci], 2, dtype);
+            let y = array(&[n, h, w, co], 3, dtype);
+            for pass in [Pass::Forward, Pass::Images, Pass::Filters] {
+                let of = [&x, &f, &y];
+                let target = [2, 0, 1][pass as usize];
+                let results = [backend::convolve, windows::convolve].map(|run| {
+                    let to = Buffer::new(&Device::Cpu, dtype, of[target].shape()).unwrap();
+                    let span = |i: usize| if i == target { to.span() } else { Span::of(of[i]) };
+                    let (images, filters, results) = (span(0).unwrap(), span(1).unwrap(), span(2).unwrap());
+                    run(&Convolution { pass, images, filters, results }).unwrap();
+                    flat(&to.into_tensor().to_dtype(DType::F32).unwrap())
+                });
+                let size = results[0].iter().fold(0.0f32, |a, v| a.max(v.abs()));
+                let close = results[0].iter().zip(&results[1]).all(|(a, b)| (a - b).abs() <= most * size);
+                assert!(close && size > 0.0, "{pass:?} in {dtype:?}");
+            }
+        }
     });
 }

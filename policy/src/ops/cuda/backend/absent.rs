@@ -30,6 +30,6 @@ pub(super) fn multiply(_: &CudaDevice, _: &Product<'_>) -> Result<()> {
     refuse()
 }
 
-pub(super) fn convolve(_: &CudaDevice, _: &Convolution<'_>) -> Result<()> {
+pub(super) fn convolve(_: &CudaDevice, _: &Convolution<'_>) -> Result<bool> {
     refuse()
 }

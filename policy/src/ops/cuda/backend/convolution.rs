@@ -42,7 +42,8 @@ struct Plan {
     filters: sys::cudnnFilterDescriptor_t,
     results: sys::cudnnTensorDescriptor_t,
     convolution: sys::cudnnConvolutionDescriptor_t,
-    chosen: Option<(Algorithm, usize)>,
+    /// Once it has been looked for: the fastest algorithm and the workspace it needs, if cuDNN has any.
+    chosen: Option<Option<(Algorithm, usize)>>,
 }
 
 /// cuDNN on one device, for the life of the process.
@@ -65,7 +66,8 @@ struct Places {
     results: u64,
 }
 
-pub(super) fn convolve(device: &CudaDevice, convolution: &Convolution<'_>) -> Result<()> {
+/// Whether cuDNN has an algorithm for it; if not, nothing useful is written.
+pub(super) fn convolve(device: &CudaDevice, convolution: &Convolution<'_>) -> Result<bool> {
     let Convolution { pass, images, filters, results } = convolution;
     let [n, h, w, ci] = images.dims[..] else { candle_core::bail!("convolution of {:?}", images.dims) };
     let (co, bytes) = (filters.dims[0], images.dtype.size_in_bytes());
@@ -93,19 +95,21 @@ pub(super) fn convolve(device: &CudaDevice, convolution: &Convolution<'_>) -> Re
             filters: filters.address,
             results: results.address + (start * h * w * co * bytes) as u64,
         };
-        engine.run(device, key, places, start > 0)?;
+        if !engine.run(device, key, places, start > 0)? {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 impl Engine {
     /// One group; `add` to a filters' gradient that has those before it.
-    fn run(&mut self, device: &CudaDevice, key: Key, at: Places, add: bool) -> Result<()> {
+    fn run(&mut self, device: &CudaDevice, key: Key, at: Places, add: bool) -> Result<bool> {
         let plan = match self.plans.entry(key) {
             Entry::Occupied(plan) => plan.into_mut(),
             Entry::Vacant(place) => place.insert(Plan::new(key).map_err(Error::wrap)?),
         };
-        let (algorithm, needed) = match plan.chosen {
+        let chosen = match plan.chosen {
             Some(chosen) => chosen,
             None => {
                 // SAFETY: filled by cuDNN before it is read.
@@ -123,6 +127,7 @@ impl Engine {
                 chosen
             }
         };
+        let Some((algorithm, needed)) = chosen else { return Ok(false) };
         if needed > self.workspace.as_ref().map_or(0, CudaSlice::len) {
             // SAFETY: as above.
             self.workspace = Some(unsafe { device.alloc::<u8>(needed)? });
@@ -148,7 +153,8 @@ impl Engine {
                 ),
             }
         }
-        .map_err(Error::wrap)
+        .map_err(Error::wrap)?;
+        Ok(true)
     }
 }
 
@@ -191,7 +197,7 @@ impl Plan {
         pass: Pass,
         at: Places,
         room: u64,
-    ) -> Result<(Algorithm, usize)> {
+    ) -> Result<Option<(Algorithm, usize)>> {
         let (x, w, y) = (at.images as *mut c_void, at.filters as *mut c_void, at.results as *mut c_void);
         let Self { images, filters, results, convolution: conv, .. } = *self;
         let (room, most, mut found) = (room as *mut c_void, TRIED as c_int, 0);
@@ -200,7 +206,7 @@ impl Plan {
             match pass {
                 Pass::Forward => {
                     let mut list: [sys::cudnnConvolutionFwdAlgoPerf_t; TRIED] = std::mem::zeroed();
-                    sys::cudnnFindConvolutionForwardAlgorithmEx(
+                    let tried = sys::cudnnFindConvolutionForwardAlgorithmEx(
                         handle,
                         images,
                         x,
@@ -215,14 +221,16 @@ impl Plan {
                         room,
                         WORKSPACE,
                     )
-                    .result()
-                    .map_err(Error::wrap)?;
-                    let mut works = list.iter().take(found as usize).filter(|a| a.status.result().is_ok());
+                    .result();
+                    let mut works = list
+                        .iter()
+                        .take(if tried.is_ok() { found as usize } else { 0 })
+                        .filter(|a| a.status.result().is_ok());
                     works.next().map(|a| (Algorithm::Forward(a.algo), a.memory, a.mathType))
                 }
                 Pass::Images => {
                     let mut list: [sys::cudnnConvolutionBwdDataAlgoPerf_t; TRIED] = std::mem::zeroed();
-                    sys::cudnnFindConvolutionBackwardDataAlgorithmEx(
+                    let tried = sys::cudnnFindConvolutionBackwardDataAlgorithmEx(
                         handle,
                         filters,
                         w,
@@ -237,14 +245,16 @@ impl Plan {
                         room,
                         WORKSPACE,
                     )
-                    .result()
-                    .map_err(Error::wrap)?;
-                    let mut works = list.iter().take(found as usize).filter(|a| a.status.result().is_ok());
+                    .result();
+                    let mut works = list
+                        .iter()
+                        .take(if tried.is_ok() { found as usize } else { 0 })
+                        .filter(|a| a.status.result().is_ok());
                     works.next().map(|a| (Algorithm::Images(a.algo), a.memory, a.mathType))
                 }
                 Pass::Filters => {
                     let mut list: [sys::cudnnConvolutionBwdFilterAlgoPerf_t; TRIED] = std::mem::zeroed();
-                    sys::cudnnFindConvolutionBackwardFilterAlgorithmEx(
+                    let tried = sys::cudnnFindConvolutionBackwardFilterAlgorithmEx(
                         handle,
                         images,
                         x,
@@ -259,18 +269,26 @@ impl Plan {
                         room,
                         WORKSPACE,
                     )
-                    .result()
-                    .map_err(Error::wrap)?;
-                    let mut works = list.iter().take(found as usize).filter(|a| a.status.result().is_ok());
+                    .result();
+                    let mut works = list
+                        .iter()
+                        .take(if tried.is_ok() { found as usize } else { 0 })
+                        .filter(|a| a.status.result().is_ok());
                     works.next().map(|a| (Algorithm::Filters(a.algo), a.memory, a.mathType))
                 }
             }
         };
-        let Some((algorithm, memory, math)) = fastest else {
-            candle_core::bail!("cuDNN has no algorithm for this convolution")
-        };
+        self.take(fastest)
+    }
+
+    /// Multiplies as the algorithm found wants to.
+    fn take(
+        &self,
+        found: Option<(Algorithm, usize, sys::cudnnMathType_t)>,
+    ) -> Result<Option<(Algorithm, usize)>> {
+        let Some((algorithm, memory, math)) = found else { return Ok(None) };
         // SAFETY: the plan's own descriptor.
-        unsafe { result::set_convolution_math_type(conv, math) }.map_err(Error::wrap)?;
-        Ok((algorithm, memory))
+        unsafe { result::set_convolution_math_type(self.convolution, math) }.map_err(Error::wrap)?;
+        Ok(Some((algorithm, memory)))
     }
 }

@@ -160,6 +160,38 @@ __device__ void add_relu(const T* x, const T* z, T* to, i64 packs) {
 INSTANTIATE(add_relu, (x, z, to, packs))
 #undef PARAMETERS
 
+// What each pixel's 3x3 window holds: T [N, H, W, C] to T [N, H, W, 9, C], zeros beyond the image.
+template <typename T, int V>
+__device__ void windows(const T* from, T* to, i64 images, i64 h, i64 w, i64 channels) {
+    i64 packs = channels / V;
+    i64 i = place();
+    if (i >= images * h * w * 9 * packs) return;
+    i64 c = i % packs, tap = i / packs % 9, pixel = i / (packs * 9);
+    i64 line = pixel / w % h + tap / 3 - 1, column = pixel % w + tap % 3 - 1;
+    Pack<T, V> values;
+    if (line < 0 || line >= h || column < 0 || column >= w) {
+        for (int k = 0; k < V; k++) narrow(0.0f, values.v[k]);
+    } else {
+        values = load<T, V>(from, ((pixel / (h * w) * h + line) * w + column) * packs + c);
+    }
+    store<T, V>(to, i, values);
+}
+#define PARAMETERS(T) (const T* from, T* to, i64 images, i64 h, i64 w, i64 channels)
+INSTANTIATE(windows, (from, to, images, h, w, channels))
+#undef PARAMETERS
+
+// Filters T [Co, 9, Ci] to those that carry gradients back, T [Ci, 9, Co] with the taps in reverse.
+template <typename T, int V>
+__device__ void turned(const T* from, T* to, i64 outputs, i64 inputs) {
+    i64 i = place();
+    if (i >= outputs * 9 * inputs) return;
+    i64 o = i % outputs, tap = i / outputs % 9, c = i / (outputs * 9);
+    to[i] = from[(o * 9 + 8 - tap) * inputs + c];
+}
+#define PARAMETERS(T) (const T* from, T* to, i64 outputs, i64 inputs)
+INSTANTIATE(turned, (from, to, outputs, inputs))
+#undef PARAMETERS
+
 // f32 sums of the columns of T [rows, columns], one row of sums for every `each` rows. A block takes
 // THREADS columns; blocks: (parts of the rows, tiles of columns), as only the first may be many.
 template <typename T, int V>
