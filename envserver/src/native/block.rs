@@ -36,6 +36,34 @@ pub enum Block {
     DiamondOre,
     /// Cobblestone.
     Cobblestone,
+    /// Gold in stone.
+    GoldOre,
+    /// Obsidian, where water met lava.
+    Obsidian,
+    /// Lava: seen, waded through, burns.
+    Lava,
+    /// A furnace without a fire.
+    Furnace,
+    /// A furnace that burns; light 13.
+    LitFurnace,
+    /// A torch on the floor; light 14.
+    Torch,
+    /// Glass.
+    Glass,
+    /// Sandstone, below a desert's sand.
+    Sandstone,
+    /// Snow, on high hills.
+    Snow,
+    /// A cactus, in deserts; stings.
+    Cactus,
+    /// Tall grass: walked through.
+    TallGrass,
+    /// A flower: walked through.
+    Flower,
+    /// An oak sapling: walked through.
+    Sapling,
+    /// A dead bush, in deserts: walked through.
+    DeadBush,
 }
 
 /// The kind of tool that speeds up breaking a block.
@@ -47,11 +75,18 @@ pub enum Tool {
     Axe,
     /// Shovels: dirt, sand, gravel.
     Shovel,
+    /// Hoes: leaves.
+    Hoe,
+    /// Swords.
+    Sword,
 }
 
 impl Block {
+    /// Room for numbers in tables by number: a power of two, so that a masked number is always inside.
+    pub const SLOTS: usize = 32;
+
     /// Every block, in number order.
-    pub const ALL: [Block; 16] = [
+    pub const ALL: [Block; 30] = [
         Block::Air,
         Block::Grass,
         Block::Dirt,
@@ -68,6 +103,20 @@ impl Block {
         Block::IronOre,
         Block::DiamondOre,
         Block::Cobblestone,
+        Block::GoldOre,
+        Block::Obsidian,
+        Block::Lava,
+        Block::Furnace,
+        Block::LitFurnace,
+        Block::Torch,
+        Block::Glass,
+        Block::Sandstone,
+        Block::Snow,
+        Block::Cactus,
+        Block::TallGrass,
+        Block::Flower,
+        Block::Sapling,
+        Block::DeadBush,
     ];
 
     /// The block a stored number stands for; unknown numbers are air.
@@ -94,20 +143,40 @@ impl Block {
             Block::IronOre => "iron_ore",
             Block::DiamondOre => "diamond_ore",
             Block::Cobblestone => "cobblestone",
+            Block::GoldOre => "gold_ore",
+            Block::Obsidian => "obsidian",
+            Block::Lava => "lava",
+            Block::Furnace => "furnace",
+            Block::LitFurnace => "lit_furnace",
+            Block::Torch => "torch",
+            Block::Glass => "glass",
+            Block::Sandstone => "sandstone",
+            Block::Snow => "snow_block",
+            Block::Cactus => "cactus",
+            Block::TallGrass => "tallgrass",
+            Block::Flower => "yellow_flower",
+            Block::Sapling => "sapling",
+            Block::DeadBush => "deadbush",
         }
     }
 
     /// How long the block takes to break, in the game's unit; `None` where it cannot be broken.
     pub fn hardness(self) -> Option<f32> {
         match self {
-            Block::Air | Block::Water | Block::Bedrock => None,
+            Block::Air | Block::Water | Block::Lava | Block::Bedrock => None,
+            Block::Torch | Block::TallGrass | Block::Flower | Block::Sapling | Block::DeadBush => Some(0.0),
             Block::Grass | Block::Gravel => Some(0.6),
             Block::Dirt | Block::Sand => Some(0.5),
             Block::Stone => Some(1.5),
             Block::Log | Block::Planks | Block::Cobblestone => Some(2.0),
-            Block::Leaves => Some(0.2),
+            Block::Leaves | Block::Snow => Some(0.2),
+            Block::Glass => Some(0.3),
+            Block::Cactus => Some(0.4),
+            Block::Sandstone => Some(0.8),
             Block::CraftingTable => Some(2.5),
-            Block::CoalOre | Block::IronOre | Block::DiamondOre => Some(3.0),
+            Block::CoalOre | Block::IronOre | Block::GoldOre | Block::DiamondOre => Some(3.0),
+            Block::Furnace | Block::LitFurnace => Some(3.5),
+            Block::Obsidian => Some(50.0),
         }
     }
 
@@ -115,20 +184,34 @@ impl Block {
     pub fn tool(self) -> Option<Tool> {
         match self {
             Block::Log | Block::Planks | Block::CraftingTable => Some(Tool::Axe),
-            Block::Grass | Block::Dirt | Block::Sand | Block::Gravel => Some(Tool::Shovel),
-            Block::Stone | Block::Cobblestone | Block::CoalOre | Block::IronOre | Block::DiamondOre => {
-                Some(Tool::Pickaxe)
-            }
-            Block::Air | Block::Water | Block::Bedrock | Block::Leaves => None,
+            Block::Grass | Block::Dirt | Block::Sand | Block::Gravel | Block::Snow => Some(Tool::Shovel),
+            Block::Stone
+            | Block::Cobblestone
+            | Block::Sandstone
+            | Block::CoalOre
+            | Block::IronOre
+            | Block::GoldOre
+            | Block::DiamondOre
+            | Block::Furnace
+            | Block::LitFurnace
+            | Block::Obsidian => Some(Tool::Pickaxe),
+            Block::Leaves => Some(Tool::Hoe),
+            _ => None,
         }
     }
 
-    /// The lowest tool tier (1 wood, 2 stone, 3 iron) that makes it drop something; 0: by hand.
+    /// The lowest tool tier (1 wood, 2 stone, 3 iron, 4 diamond) that makes it drop something; 0: by hand.
     pub fn harvest_tier(self) -> u8 {
         match self {
-            Block::Stone | Block::Cobblestone | Block::CoalOre => 1,
+            Block::Stone
+            | Block::Cobblestone
+            | Block::Sandstone
+            | Block::CoalOre
+            | Block::Furnace
+            | Block::LitFurnace => 1,
             Block::IronOre => 2,
-            Block::DiamondOre => 3,
+            Block::GoldOre | Block::DiamondOre => 3,
+            Block::Obsidian => 4,
             _ => 0,
         }
     }
@@ -136,7 +219,10 @@ impl Block {
     /// The name of the item it drops when harvested.
     pub fn drop_name(self) -> Option<&'static str> {
         match self {
-            Block::Air | Block::Water | Block::Bedrock | Block::Leaves => None,
+            Block::Air | Block::Water | Block::Lava | Block::Bedrock | Block::Leaves => None,
+            Block::Glass | Block::Snow | Block::TallGrass => None,
+            Block::LitFurnace => Some(Block::Furnace.name()),
+            Block::DeadBush => Some("stick"),
             Block::Grass => Some("dirt"),
             Block::Stone => Some("cobblestone"),
             Block::CoalOre => Some("coal"),
@@ -147,12 +233,28 @@ impl Block {
 
     /// Whether a body collides with it.
     pub fn is_solid(self) -> bool {
-        !matches!(self, Block::Air | Block::Water)
+        !self.is_plant() && !matches!(self, Block::Air | Block::Water | Block::Lava | Block::Torch)
+    }
+
+    /// Whether it is a small plant: drawn as such, walked through.
+    pub fn is_plant(self) -> bool {
+        matches!(self, Block::TallGrass | Block::Flower | Block::Sapling | Block::DeadBush)
+    }
+
+    /// Light it gives, 0 to 15.
+    pub fn light(self) -> u8 {
+        match self {
+            Block::Lava => 15,
+            Block::Torch => 14,
+            Block::LitFurnace => 13,
+            _ => 0,
+        }
     }
 
     /// Whether it hides what lies behind it.
     pub fn is_opaque(self) -> bool {
-        !matches!(self, Block::Air | Block::Water | Block::Leaves)
+        let clear = matches!(self, Block::Air | Block::Water | Block::Leaves | Block::Glass | Block::Torch);
+        !clear && !self.is_plant()
     }
 }
 

@@ -1,5 +1,61 @@
 //! Items of the embedded world: names as MineRL's statistics spell them, stack limits, and stacks.
 
+use super::block::Tool;
+
+/// What a tool is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Material {
+    /// Planks.
+    Wood,
+    /// Cobblestone.
+    Stone,
+    /// Iron ingots.
+    Iron,
+    /// Diamonds.
+    Diamond,
+}
+
+impl Material {
+    /// Harvest tier: 1 wood, 2 stone, 3 iron, 4 diamond.
+    pub const fn tier(self) -> u8 {
+        match self {
+            Self::Wood => 1,
+            Self::Stone => 2,
+            Self::Iron => 3,
+            Self::Diamond => 4,
+        }
+    }
+
+    /// How many times faster than by hand a tool of it breaks the blocks it is for.
+    pub const fn speed(self) -> f64 {
+        match self {
+            Self::Wood => 2.0,
+            Self::Stone => 4.0,
+            Self::Iron => 6.0,
+            Self::Diamond => 8.0,
+        }
+    }
+
+    /// Uses after which a tool of it breaks.
+    pub const fn durability(self) -> u16 {
+        match self {
+            Self::Wood => 59,
+            Self::Stone => 131,
+            Self::Iron => 250,
+            Self::Diamond => 1561,
+        }
+    }
+}
+
+/// A tool: what for, and of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToolItem {
+    /// What for.
+    pub kind: Tool,
+    /// Of what.
+    pub material: Material,
+}
+
 /// Everything that can lie in an inventory slot.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,11 +88,85 @@ pub enum Item {
     WoodenPickaxe,
     /// A stone pickaxe.
     StonePickaxe,
+    /// A furnace.
+    Furnace,
+    /// A torch.
+    Torch,
+    /// A charcoal.
+    Charcoal,
+    /// An iron ingot.
+    IronIngot,
+    /// A gold ore.
+    GoldOre,
+    /// A gold ingot.
+    GoldIngot,
+    /// An obsidian.
+    Obsidian,
+    /// A glass.
+    Glass,
+    /// A stone.
+    Stone,
+    /// A sandstone.
+    Sandstone,
+    /// A cactus.
+    Cactus,
+    /// A yellow flower.
+    Flower,
+    /// A flint.
+    Flint,
+    /// An apple.
+    Apple,
+    /// A beef.
+    Beef,
+    /// A cooked beef.
+    CookedBeef,
+    /// A porkchop.
+    Porkchop,
+    /// A cooked porkchop.
+    CookedPorkchop,
+    /// A rotten flesh.
+    RottenFlesh,
+    /// An iron pickaxe.
+    IronPickaxe,
+    /// A diamond pickaxe.
+    DiamondPickaxe,
+    /// A wooden axe.
+    WoodenAxe,
+    /// A stone axe.
+    StoneAxe,
+    /// An iron axe.
+    IronAxe,
+    /// A diamond axe.
+    DiamondAxe,
+    /// A wooden shovel.
+    WoodenShovel,
+    /// A stone shovel.
+    StoneShovel,
+    /// An iron shovel.
+    IronShovel,
+    /// A diamond shovel.
+    DiamondShovel,
+    /// A wooden sword.
+    WoodenSword,
+    /// A stone sword.
+    StoneSword,
+    /// An iron sword.
+    IronSword,
+    /// A diamond sword.
+    DiamondSword,
+    /// A wooden hoe.
+    WoodenHoe,
+    /// A stone hoe.
+    StoneHoe,
+    /// An iron hoe.
+    IronHoe,
+    /// A diamond hoe.
+    DiamondHoe,
 }
 
 impl Item {
     /// Every item, in the order of its discriminant.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 51] = [
         Self::Log,
         Self::Planks,
         Self::Stick,
@@ -51,6 +181,43 @@ impl Item {
         Self::Diamond,
         Self::WoodenPickaxe,
         Self::StonePickaxe,
+        Self::Furnace,
+        Self::Torch,
+        Self::Charcoal,
+        Self::IronIngot,
+        Self::GoldOre,
+        Self::GoldIngot,
+        Self::Obsidian,
+        Self::Glass,
+        Self::Stone,
+        Self::Sandstone,
+        Self::Cactus,
+        Self::Flower,
+        Self::Flint,
+        Self::Apple,
+        Self::Beef,
+        Self::CookedBeef,
+        Self::Porkchop,
+        Self::CookedPorkchop,
+        Self::RottenFlesh,
+        Self::IronPickaxe,
+        Self::DiamondPickaxe,
+        Self::WoodenAxe,
+        Self::StoneAxe,
+        Self::IronAxe,
+        Self::DiamondAxe,
+        Self::WoodenShovel,
+        Self::StoneShovel,
+        Self::IronShovel,
+        Self::DiamondShovel,
+        Self::WoodenSword,
+        Self::StoneSword,
+        Self::IronSword,
+        Self::DiamondSword,
+        Self::WoodenHoe,
+        Self::StoneHoe,
+        Self::IronHoe,
+        Self::DiamondHoe,
     ];
 
     /// The name used in events, tasks and reward tables.
@@ -70,7 +237,72 @@ impl Item {
             Self::Diamond => "diamond",
             Self::WoodenPickaxe => "wooden_pickaxe",
             Self::StonePickaxe => "stone_pickaxe",
+            Self::Furnace => "furnace",
+            Self::Torch => "torch",
+            Self::Charcoal => "charcoal",
+            Self::IronIngot => "iron_ingot",
+            Self::GoldOre => "gold_ore",
+            Self::GoldIngot => "gold_ingot",
+            Self::Obsidian => "obsidian",
+            Self::Glass => "glass",
+            Self::Stone => "stone",
+            Self::Sandstone => "sandstone",
+            Self::Cactus => "cactus",
+            Self::Flower => "yellow_flower",
+            Self::Flint => "flint",
+            Self::Apple => "apple",
+            Self::Beef => "beef",
+            Self::CookedBeef => "cooked_beef",
+            Self::Porkchop => "porkchop",
+            Self::CookedPorkchop => "cooked_porkchop",
+            Self::RottenFlesh => "rotten_flesh",
+            Self::IronPickaxe => "iron_pickaxe",
+            Self::DiamondPickaxe => "diamond_pickaxe",
+            Self::WoodenAxe => "wooden_axe",
+            Self::StoneAxe => "stone_axe",
+            Self::IronAxe => "iron_axe",
+            Self::DiamondAxe => "diamond_axe",
+            Self::WoodenShovel => "wooden_shovel",
+            Self::StoneShovel => "stone_shovel",
+            Self::IronShovel => "iron_shovel",
+            Self::DiamondShovel => "diamond_shovel",
+            Self::WoodenSword => "wooden_sword",
+            Self::StoneSword => "stone_sword",
+            Self::IronSword => "iron_sword",
+            Self::DiamondSword => "diamond_sword",
+            Self::WoodenHoe => "wooden_hoe",
+            Self::StoneHoe => "stone_hoe",
+            Self::IronHoe => "iron_hoe",
+            Self::DiamondHoe => "diamond_hoe",
         }
+    }
+
+    /// What the item is worth as a tool, if it is one.
+    pub const fn tool(self) -> Option<ToolItem> {
+        let (kind, material) = match self {
+            Self::WoodenPickaxe => (Tool::Pickaxe, Material::Wood),
+            Self::StonePickaxe => (Tool::Pickaxe, Material::Stone),
+            Self::IronPickaxe => (Tool::Pickaxe, Material::Iron),
+            Self::DiamondPickaxe => (Tool::Pickaxe, Material::Diamond),
+            Self::WoodenAxe => (Tool::Axe, Material::Wood),
+            Self::StoneAxe => (Tool::Axe, Material::Stone),
+            Self::IronAxe => (Tool::Axe, Material::Iron),
+            Self::DiamondAxe => (Tool::Axe, Material::Diamond),
+            Self::WoodenShovel => (Tool::Shovel, Material::Wood),
+            Self::StoneShovel => (Tool::Shovel, Material::Stone),
+            Self::IronShovel => (Tool::Shovel, Material::Iron),
+            Self::DiamondShovel => (Tool::Shovel, Material::Diamond),
+            Self::WoodenSword => (Tool::Sword, Material::Wood),
+            Self::StoneSword => (Tool::Sword, Material::Stone),
+            Self::IronSword => (Tool::Sword, Material::Iron),
+            Self::DiamondSword => (Tool::Sword, Material::Diamond),
+            Self::WoodenHoe => (Tool::Hoe, Material::Wood),
+            Self::StoneHoe => (Tool::Hoe, Material::Stone),
+            Self::IronHoe => (Tool::Hoe, Material::Iron),
+            Self::DiamondHoe => (Tool::Hoe, Material::Diamond),
+            _ => return None,
+        };
+        Some(ToolItem { kind, material })
     }
 
     /// The item of that name, if there is one.
@@ -80,10 +312,7 @@ impl Item {
 
     /// How many fit into one slot.
     pub const fn max_stack(self) -> u8 {
-        match self {
-            Self::WoodenPickaxe | Self::StonePickaxe => 1,
-            _ => 64,
-        }
+        if self.tool().is_some() { 1 } else { 64 }
     }
 }
 

@@ -10,11 +10,8 @@ const BROKEN: f64 = 1.0 - 1e-5;
 
 /// What an item is worth as a tool: kind, speed, harvest tier.
 fn tool_of(item: Option<Item>) -> Option<(Tool, f64, u8)> {
-    match item? {
-        Item::WoodenPickaxe => Some((Tool::Pickaxe, 2.0, 1)),
-        Item::StonePickaxe => Some((Tool::Pickaxe, 4.0, 2)),
-        _ => None,
-    }
+    let tool = item?.tool()?;
+    Some((tool.kind, tool.material.speed(), tool.material.tier()))
 }
 
 /// Whether breaking `block` with `held` in hand yields its drop.

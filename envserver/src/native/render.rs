@@ -159,7 +159,7 @@ impl Renderer {
             blocks: scene.voxels.block_bytes(),
             ground: &scene.voxels.ground,
             textures: textures::table(),
-            block_count: Block::ALL.len(),
+            block_count: Block::SLOTS,
             special: &self.special,
         };
         let (out, depths) = (&mut self.colours[..], &mut self.depths[..]);

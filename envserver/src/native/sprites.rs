@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use super::block::Block;
-use super::item::Item;
+use super::block::{Block, Tool};
+use super::item::{Item, Material};
 use super::textures::{self, Face, SIDE, TEXELS};
 
 /// A picture, `[v * 16 + u]`, each texel `0xAABBGGRR`; alpha is 0 or 255.
@@ -28,6 +28,13 @@ pub(super) fn block_of(item: Item) -> Option<Block> {
         Item::Gravel => Some(Block::Gravel),
         Item::Cobblestone => Some(Block::Cobblestone),
         Item::IronOre => Some(Block::IronOre),
+        Item::GoldOre => Some(Block::GoldOre),
+        Item::Furnace => Some(Block::Furnace),
+        Item::Obsidian => Some(Block::Obsidian),
+        Item::Glass => Some(Block::Glass),
+        Item::Stone => Some(Block::Stone),
+        Item::Sandstone => Some(Block::Sandstone),
+        Item::Cactus => Some(Block::Cactus),
         _ => None,
     }
 }
@@ -43,9 +50,35 @@ fn draw(item: Item) -> Sprite {
             Item::Sapling => sapling(x, y),
             Item::Coal => lump(x, y, [44, 44, 46]),
             Item::Diamond => gem(x, y),
-            Item::WoodenPickaxe => pickaxe(x, y, [150, 116, 68]),
-            Item::StonePickaxe => pickaxe(x, y, [140, 140, 140]),
-            _ => Some([200, 0, 200]),
+            Item::Torch if y < 5 && (6..10).contains(&x) => Some([255, 214, 96]),
+            Item::Torch => ((5..14).contains(&y) && (7..9).contains(&x)).then_some([137, 103, 39]),
+            Item::Charcoal => lump(x, y, [62, 52, 40]),
+            Item::Flint => lump(x, y, [84, 84, 92]),
+            Item::IronIngot => ingot(x, y, [206, 206, 206]),
+            Item::GoldIngot => ingot(x, y, [236, 196, 60]),
+            Item::Apple => lump(x, y, [206, 34, 34]),
+            Item::Beef => lump(x, y, [170, 58, 58]),
+            Item::CookedBeef => lump(x, y, [112, 66, 40]),
+            Item::Porkchop => lump(x, y, [214, 140, 140]),
+            Item::CookedPorkchop => lump(x, y, [176, 128, 74]),
+            Item::RottenFlesh => lump(x, y, [128, 78, 46]),
+            Item::Flower if y < 8 => lump(x, y + 4, [226, 200, 30]),
+            Item::Flower => (x == 7).then_some([60, 130, 40]),
+            other => other.tool().and_then(|tool| {
+                let head = match tool.material {
+                    Material::Wood => [150, 116, 68],
+                    Material::Stone => [140, 140, 140],
+                    Material::Iron => [222, 222, 222],
+                    Material::Diamond => [92, 219, 213],
+                };
+                match tool.kind {
+                    Tool::Pickaxe => pickaxe(x, y, head),
+                    Tool::Axe => blade(x, y, head, |x, y| (8..13).contains(&x) && (1..8).contains(&y)),
+                    Tool::Shovel => blade(x, y, head, |x, y| (10..15).contains(&x) && (1..6).contains(&y)),
+                    Tool::Hoe => blade(x, y, head, |x, y| (6..13).contains(&x) && (1..4).contains(&y)),
+                    Tool::Sword => blade(x, y, head, |x, y| x > 4 && (14..17).contains(&(x + y))),
+                }
+            }),
         };
         colour.map_or(0, |[r, g, b]: [u32; 3]| OPAQUE | r | g << 8 | b << 16)
     })
@@ -83,6 +116,20 @@ fn stick(x: i32, y: i32, along: std::ops::Range<i32>) -> Option<[u32; 3]> {
         1 if along.contains(&x) => Some([84, 60, 22]),
         _ => None,
     }
+}
+
+/// A handle with a head where `inside` says.
+fn blade(x: i32, y: i32, head: [u32; 3], inside: impl Fn(i32, i32) -> bool) -> Option<[u32; 3]> {
+    if inside(x, y) {
+        let rim = !inside(x - 1, y) || !inside(x, y + 1);
+        return Some(if rim { head.map(|channel| channel * 2 / 3) } else { head });
+    }
+    stick(x, y, 1..12)
+}
+
+fn ingot(x: i32, y: i32, base: [u32; 3]) -> Option<[u32; 3]> {
+    let inside = (2..14).contains(&x) && (5..12).contains(&y) && (4..22).contains(&(x + y));
+    inside.then(|| if y < 8 { base } else { base.map(|channel| channel * 3 / 4) })
 }
 
 fn pickaxe(x: i32, y: i32, head: [u32; 3]) -> Option<[u32; 3]> {

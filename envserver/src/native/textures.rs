@@ -19,12 +19,13 @@ pub(super) const CRACK_STAGES: u8 = 10;
 /// One face at full detail, `[v * 16 + u]`, each texel `0x00BBGGRR`.
 pub(super) type Face = [u32; TEXELS];
 
-/// Every block's texels, `[((level * blocks + block) * 3 + face) * 256 + v * 16 + u]`.
+/// Every block's texels (air's where there is no block), `[((level * SLOTS + block) * 3 + face) * 256 + v * 16 + u]`.
 pub(super) fn table() -> &'static [u32] {
     static TABLE: OnceLock<Vec<u32>> = OnceLock::new();
     TABLE.get_or_init(|| {
+        let blocks = (0..Block::SLOTS).map(|number| Block::from_u8(number as u8));
         let faces: Vec<Face> =
-            Block::ALL.iter().flat_map(|&block| (0..FACES).map(move |face| draw_face(block, face))).collect();
+            blocks.flat_map(|block| (0..FACES).map(move |face| draw_face(block, face))).collect();
         with_levels(&faces)
     })
 }
@@ -145,6 +146,22 @@ fn texel(block: Block, face: usize, u: usize, v: usize) -> [i32; 3] {
         Block::IronOre => speckled([216, 175, 147], u, v),
         Block::DiamondOre => speckled([92, 219, 213], u, v),
         Block::Cobblestone => cobbles(u, v),
+        Block::GoldOre => speckled([250, 238, 77], u, v),
+        Block::Obsidian => grain([27, 18, 42], 16, u / 2, v / 2, salt),
+        Block::Lava => grain([216, 96, 22], 40, u / 3, v / 2, salt),
+        Block::Furnace | Block::LitFurnace => furnace_face(face, block == Block::LitFurnace, u, v),
+        Block::Torch if v < 3 => [255, 214, 96],
+        Block::Torch => [137, 103, 39],
+        Block::Glass if u == 0 || v == 0 || u == 15 || v == 15 => [198, 222, 226],
+        Block::Glass => [170, 205, 214],
+        Block::Sandstone => grain([214, 202, 152], if v % 5 == 4 { 24 } else { 6 }, u / 4, v, salt),
+        Block::Snow => grain([240, 248, 250], 6, u, v, salt),
+        Block::Cactus if face == 1 && u % 4 == 1 => [56, 86, 26],
+        Block::Cactus => grain([84, 130, 40], 12, u, v, salt),
+        Block::TallGrass => grain([98, 160, 58], 24, u, v, salt),
+        Block::Flower if v < 6 => grain([246, 220, 40], 10, u, v, salt),
+        Block::Flower | Block::Sapling => grain([72, 140, 44], 24, u, v, salt),
+        Block::DeadBush => grain([120, 84, 40], 20, u, v, salt),
     }
 }
 
@@ -182,6 +199,16 @@ fn table_face(face: usize, u: usize, v: usize) -> [i32; 3] {
     }
 }
 
+fn furnace_face(face: usize, lit: bool, u: usize, v: usize) -> [i32; 3] {
+    let mouth = face == 1 && (3..13).contains(&u) && (8..14).contains(&v);
+    match (mouth, lit) {
+        (true, true) => grain([236, 140, 30], 50, u / 2, v, 18),
+        (true, false) => [34, 34, 34],
+        _ if u == 0 || v == 0 || u == 15 || v == 15 => [88, 88, 88],
+        _ => grain([124, 124, 124], 18, u / 2, v / 2, 17),
+    }
+}
+
 fn speckled(spot: [i32; 3], u: usize, v: usize) -> [i32; 3] {
     let inside = (2..14).contains(&u) && (2..14).contains(&v);
     if inside && noise(u / 2, v / 2, 60) < 76 {
@@ -211,8 +238,8 @@ mod tests {
 
     #[test]
     fn the_table_has_every_face_at_every_level() {
-        assert_eq!(table().len(), LEVELS * Block::ALL.len() * FACES * TEXELS);
-        let coarsest = (LEVELS - 1) * Block::ALL.len() * FACES * TEXELS;
+        assert_eq!(table().len(), LEVELS * Block::SLOTS * FACES * TEXELS);
+        let coarsest = (LEVELS - 1) * Block::SLOTS * FACES * TEXELS;
         for face in table()[coarsest..].chunks_exact(TEXELS) {
             assert!(face.iter().all(|texel| *texel == face[0]), "one colour at the coarsest level");
         }

@@ -5,6 +5,7 @@
 
 use std::arch::x86_64::*;
 
+use super::super::block::Block;
 use super::super::textures::{FACES, TEXELS};
 use super::Cast;
 use super::view::{
@@ -47,7 +48,7 @@ pub(super) unsafe fn draw(cast: &Cast<'_>, out: &mut [u8], depths: &mut [f32]) -
     assert!(out.len() >= width * height * 3 && depths.len() >= width * height);
     // What the masked gathers below rely on: indices stay below these sizes, plus three bytes.
     assert!(cast.distance.len() >= 2 * cast.cells() + 3 && cast.blocks.len() >= cast.cells() + 3);
-    assert!(cast.ground.len() >= (1 << 14) + 3 && cast.block_count == 16);
+    assert!(cast.ground.len() >= (1 << 14) + 3 && cast.block_count == Block::SLOTS);
     for row in (0..down).step_by(PACKET.1) {
         for column in (0..across).step_by(PACKET.0) {
             let rays = aim(cast, column, row);
@@ -331,8 +332,10 @@ fn look_up(cast: &Cast<'_>, rays: &Rays, hits: &Hits) -> __m256i {
     // SAFETY: found lanes hold an index inside the volume; block numbers are below `block_count`,
     // which with level, face and place keeps the texel's index inside the table.
     let mut texels = unsafe {
-        let block =
-            _mm256_and_si256(gather_bytes(cast.blocks, hits.index, hits.found), _mm256_set1_epi32(15));
+        let block = _mm256_and_si256(
+            gather_bytes(cast.blocks, hits.index, hits.found),
+            _mm256_set1_epi32(Block::SLOTS as i32 - 1),
+        );
         let zero = _mm256_setzero_si256();
         let table = cast.textures.as_ptr().cast();
         _mm256_mask_i32gather_epi32::<4>(zero, table, at(cast.block_count, block), hits.found)
