@@ -16,7 +16,7 @@ use vpt_policy::{Parameters, PolicyConfig, openai};
 use super::worker::Worker;
 use crate::cli::BenchPolicyArgs;
 use cases::{Case, Op};
-use report::{Report, Timed};
+use report::{Report, STEADY_TIME, Timed};
 
 pub(crate) use work::run as worker;
 
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &BenchPolicyArgs) -> anyhow::Result<()> {
 fn measure(args: &BenchPolicyArgs, folder: &Path) -> anyhow::Result<()> {
     let config = config(&args.model)?;
     let cases = cases::of(args);
-    write_inputs(folder, &config, cases.iter().map(Case::frames).max().unwrap_or(1))?;
+    write_inputs(folder, &config, cases.iter().map(Case::frames).max().unwrap_or(1).max(STEADY_TIME))?;
     let ours = || {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bench", "policy-worker", "--model", &args.model, "--folder"]).arg(folder);

@@ -41,6 +41,9 @@ impl Timed {
     }
 }
 
+/// Steps of the chunk that is trained on to see whether memory grows.
+pub(super) const STEADY_TIME: usize = 2;
+
 /// All cases.
 #[derive(Default)]
 pub(super) struct Report {
@@ -75,7 +78,7 @@ impl Report {
     /// Resident memory after the first tenth of many steps and after the last.
     pub(super) fn steady(&mut self, ours: &mut Worker, steps: usize) -> anyhow::Result<()> {
         for (name, op) in [("act", Op::Act), ("train", Op::Train)] {
-            let case = Case { op, threads: 1, precision: Precision::F32, batch: 1, time: 2 };
+            let case = Case { op, threads: 1, precision: Precision::F32, batch: 1, time: STEADY_TIME };
             let mut resident = Vec::new();
             for _ in 0..steps {
                 let bytes = ours.ask(&case.request())?["resident_bytes"].as_f64();
