@@ -64,7 +64,8 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
     hotbar[1] = Some(Stack::new(Item::CraftingTable, 1));
     hotbar[2] = Some(Stack::new(Item::Planks, 64));
     hotbar[5] = Some(Stack::new(Item::WoodenPickaxe, 1));
-    let hud = HudView { hotbar, selected: seed as usize, hearts: 20 - 3 * seed as u8 };
+    let hud =
+        HudView { hotbar, selected: seed as usize, hearts: 20 - 3 * seed as u8, food: None, bubbles: None };
     for (width, height) in SIZES {
         let mut frame = vec![0; width * height * 3];
         Renderer::default().render(&scene, width, height, &mut frame);
@@ -135,7 +136,13 @@ fn print_costs() {
     for (width, height) in SIZES {
         let (mut renderer, mut painter) = (Renderer::default(), Hud::new());
         let mut frame = vec![0; width * height * 3];
-        let hud = HudView { hotbar: [Some(Stack::new(Item::Log, 5)); 9], selected: 1, hearts: 20 };
+        let hud = HudView {
+            hotbar: [Some(Stack::new(Item::Log, 5)); 9],
+            selected: 1,
+            hearts: 20,
+            food: None,
+            bubbles: None,
+        };
         let count = 4_000_000 / (width * height) + 10;
         let started = Instant::now();
         for step in 0..count {

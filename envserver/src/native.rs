@@ -27,6 +27,8 @@ pub(crate) mod player;
 pub(crate) mod recipe;
 pub(crate) mod scripted;
 pub(crate) mod spawn;
+pub(crate) mod survival;
 pub(crate) mod target;
+pub(crate) mod vitals;
 
 pub use env::NativeWorld;

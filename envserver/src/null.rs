@@ -21,6 +21,8 @@ impl NullWorld {
             name: "null".to_owned(),
             world: "null".to_owned(),
             episode_steps: EPISODE_STEPS,
+            survival: false,
+            respawn: false,
             spawn: SpawnRule::default(),
             rewards: Vec::new(),
             inventory: Vec::new(),

@@ -99,6 +99,12 @@ pub struct Task {
     pub world: String,
     /// Length in ticks, after which the episode is truncated.
     pub episode_steps: u32,
+    /// Whether the player can be hurt, go hungry and drown; a death ends the episode.
+    #[serde(default)]
+    pub survival: bool,
+    /// Whether a dead player goes on where the episode started, without what was carried, instead.
+    #[serde(default)]
+    pub respawn: bool,
     /// Where an episode starts.
     #[serde(default)]
     pub spawn: SpawnRule,

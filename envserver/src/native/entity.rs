@@ -1,5 +1,6 @@
 //! Items lying or falling in the world, until the player walks over them.
 
+use super::block::Block;
 use super::inventory::Inventory;
 use super::item::Stack;
 use super::physics::Body;
@@ -43,7 +44,7 @@ impl ItemEntity {
     fn tick(&mut self, voxels: &Voxels) {
         self.age += 1;
         self.delay = self.delay.saturating_sub(1);
-        let in_water = self.body.in_water(voxels);
+        let in_water = self.body.touches(voxels, Block::Water);
         // Items float slowly upwards in water.
         self.body.velocity[1] += if in_water { 0.005 } else { -0.04 };
         self.body.advance(voxels);
@@ -126,7 +127,6 @@ impl Entities {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::native::block::Block;
     use crate::native::item::Item;
 
     fn ground() -> Voxels {

@@ -14,6 +14,7 @@ use super::player::Player;
 use super::scene::GuiKind;
 use super::scripted::Scripted;
 use super::spawn::{self, Spawn, mix};
+use super::survival::{self, Survival};
 use super::target::Hit;
 use super::voxels::Voxels;
 use crate::task::Task;
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) mining: Mining,
     pub(crate) entities: Entities,
     pub(crate) gui: Option<Gui>,
+    /// Where the task lets the player be hurt.
+    pub(crate) survival: Option<Survival>,
     /// Keys held in the tick before, for edges.
     pub(crate) held_before: u32,
     pub(crate) use_pause: u8,
@@ -107,6 +110,7 @@ impl State {
             mining: Mining::default(),
             entities: Entities::default(),
             gui: None,
+            survival: None,
             held_before: 0,
             use_pause: 0,
             swing: 0,
@@ -130,6 +134,7 @@ impl State {
         self.mining = Mining::default();
         self.entities.clear();
         self.gui = None;
+        self.survival = task.survival.then(|| Survival::new(task.respawn.then_some(spawn)));
         self.held_before = 0;
         self.use_pause = 0;
         self.swing = 0;
@@ -173,6 +178,7 @@ impl State {
         self.ticks += 1;
         self.use_pause = self.use_pause.saturating_sub(1);
         let mut events = Vec::new();
+        let before = self.player.body.position;
         if let Some(mut gui) = self.gui.take() {
             if pressed & (keys::INVENTORY | keys::ESC) != 0 {
                 let rest = gui.close(&mut self.inventory);
@@ -188,7 +194,38 @@ impl State {
             self.play(action, pressed, &mut events);
         }
         self.entities.tick(&self.voxels, &self.player.body, &mut self.inventory, &mut events);
-        Tick { events, gui_open: self.gui.is_some(), died: false }
+        let died = self.live(before, &mut events);
+        Tick { events, gui_open: self.gui.is_some(), died }
+    }
+
+    /// What the tick did to a player who can be hurt; true when life is over for good.
+    fn live(&mut self, before: [f64; 3], events: &mut Vec<Event>) -> bool {
+        let Some(survival) = &mut self.survival else { return false };
+        let dead = survival.tick(&self.player, &self.voxels, before);
+        self.player.weary = !survival.vitals.can_sprint();
+        if !dead {
+            return false;
+        }
+        let Some((survival, player)) = survival.reborn() else { return true };
+        let mut left = self.gui.take().map(|gui| gui.close(&mut self.inventory)).unwrap_or_default();
+        left.extend(self.inventory.slots.iter_mut().filter_map(Option::take));
+        self.throw(left, events);
+        (self.survival, self.player) = (Some(survival), player);
+        false
+    }
+
+    /// Eats what is in hand while use is held; true while the button is busy with that.
+    fn eat(&mut self, using: bool, events: &mut Vec<Event>) -> bool {
+        let held = self.inventory.held();
+        let Some(survival) = &mut self.survival else { return false };
+        if survival.chew(held, using) {
+            let slot = self.inventory.selected;
+            if let Some(item) = self.inventory.take_one(slot) {
+                events.push(Event { kind: EventKind::UseItem, item: item.name(), quantity: 1 });
+            }
+            return true;
+        }
+        using && held.and_then(survival::nutrition).is_some()
     }
 
     /// With a screen open the body only falls and slides on.
@@ -217,7 +254,8 @@ impl State {
             let thrown = take(selected, if all { u8::MAX } else { 1 });
             self.throw(thrown.into_iter().collect(), events);
         }
-        if action.holds(keys::USE) && (self.use_pause == 0 || pressed & keys::USE != 0) {
+        let eats = self.eat(action.holds(keys::USE), events);
+        if !eats && action.holds(keys::USE) && (self.use_pause == 0 || pressed & keys::USE != 0) {
             self.use_pause = USE_PAUSE;
             self.use_on(target, action, events);
             if self.gui.is_some() {
@@ -320,6 +358,7 @@ impl State {
             add(u64::from(value.to_bits()));
         }
         add(player.motion_bits());
+        self.survival.iter().for_each(|survival| add(survival.hash()));
         let gui_slots = self.gui.iter().flat_map(|gui| gui.grid.iter().chain([&gui.carried]));
         for slot in self.inventory.slots.iter().chain(gui_slots) {
             add(slot.map_or(0, |stack| 1 + stack.item as u64 * 256 + u64::from(stack.count)));

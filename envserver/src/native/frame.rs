@@ -5,11 +5,12 @@ use super::hud::Hud;
 use super::item::Slot;
 use super::render::Renderer;
 use super::scene::{Billboard, GuiView, HandView, HudView, Scene};
+use super::vitals::Vitals;
 
 /// Side of an item lying in the world, blocks.
 const ITEM_SIZE: f32 = 0.4;
-/// Half hearts of a player nothing has hurt: the rules know no damage yet.
-const FULL_HEALTH: u8 = 20;
+/// Half hearts of a player whom nothing can hurt.
+const UNHURT: u8 = 20;
 
 /// Draws frames; keeps its buffers from frame to frame.
 #[derive(Default)]
@@ -55,7 +56,14 @@ impl Frames {
     fn overlay(&mut self, state: &State, height: usize, width: usize, out: &mut [u8]) {
         let inventory = &state.inventory;
         let hotbar = std::array::from_fn(|slot| inventory.slots[slot]);
-        let view = HudView { hotbar, selected: inventory.selected, hearts: FULL_HEALTH };
+        let vitals = state.survival.as_ref().map(|survival| &survival.vitals);
+        let view = HudView {
+            hotbar,
+            selected: inventory.selected,
+            hearts: vitals.map_or(UNHURT, |vitals| vitals.health.ceil() as u8),
+            food: vitals.map(|vitals| vitals.food.ceil() as u8),
+            bubbles: vitals.and_then(Vitals::bubbles),
+        };
         self.hud.draw_hud(&view, width, height, out);
         let Some(gui) = &state.gui else { return };
         self.slots.clear();

@@ -1,5 +1,6 @@
 //! The heads-up display and open screens, laid over the finished view of the world.
 
+mod bars;
 mod screen;
 
 use super::canvas::{Canvas, LAYOUT, Overlay, Rgba};
@@ -70,6 +71,12 @@ fn hud_canvas(view: &HudView) -> Canvas {
     let mut canvas = Canvas::new(HOTBAR_LEFT - 2, top, 186, LAYOUT.1 - top);
     crosshair(&mut canvas);
     hearts(&mut canvas, view.hearts);
+    if let Some(points) = view.food {
+        bars::food(&mut canvas, points);
+    }
+    if let Some(bubbles) = view.bubbles {
+        bars::breath(&mut canvas, bubbles);
+    }
     canvas.fill(HOTBAR_LEFT, HOTBAR_TOP - 7, 182, 5, [20, 20, 20, 200]);
     canvas.fill(HOTBAR_LEFT, HOTBAR_TOP, 182, 22, [20, 20, 20, 235]);
     canvas.fill(HOTBAR_LEFT + 1, HOTBAR_TOP + 1, 180, 20, [150, 150, 150, 255]);
@@ -139,7 +146,7 @@ mod tests {
     use crate::native::item::{Item, Stack};
 
     fn view() -> HudView {
-        HudView { hotbar: [None; 9], selected: 0, hearts: 20 }
+        HudView { hotbar: [None; 9], selected: 0, hearts: 20, food: None, bubbles: None }
     }
 
     #[test]
@@ -158,6 +165,9 @@ mod tests {
             plain.clone(),
             draw(&HudView { selected: 3, ..view() }),
             draw(&HudView { hearts: 3, ..view() }),
+            draw(&HudView { food: Some(20), ..view() }),
+            draw(&HudView { food: Some(7), ..view() }),
+            draw(&HudView { food: Some(7), bubbles: Some(4), ..view() }),
             draw(&held),
             draw(&more),
         ];

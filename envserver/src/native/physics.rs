@@ -41,10 +41,10 @@ impl Body {
         })
     }
 
-    /// Whether any block of the box is liquid.
-    pub(crate) fn in_water(&self, voxels: &Voxels) -> bool {
+    /// Whether the box overlaps a block of that kind.
+    pub(crate) fn touches(&self, voxels: &Voxels, block: Block) -> bool {
         let (low, high) = self.bounds();
-        any_cell(low, high, |x, y, z| voxels.get(x, y, z) == Block::Water)
+        any_cell(low, high, |x, y, z| voxels.get(x, y, z) == block)
     }
 
     /// Moves by the velocity, clipped at solid blocks; a stopped component becomes 0.

@@ -2,6 +2,7 @@
 
 use vpt_proto::keys;
 
+use super::block::Block;
 use super::look;
 use super::physics::Body;
 use super::target::{self, Hit};
@@ -19,6 +20,7 @@ const FALL_DRAG: f64 = 0.98;
 const GROUND_DRAG: f64 = 0.6 * 0.91;
 const AIR_DRAG: f64 = 0.91;
 const WATER_DRAG: f64 = 0.8;
+const LAVA_DRAG: f64 = 0.5;
 /// Ticks between jumps while the key stays held.
 const JUMP_PAUSE: u8 = 10;
 
@@ -33,12 +35,23 @@ pub(crate) struct Player {
     pub(crate) sneaking: bool,
     sprinting: bool,
     jump_pause: u8,
+    /// Too hungry to sprint.
+    pub(crate) weary: bool,
 }
 
 impl Player {
     pub(crate) fn new(feet: [f64; 3], yaw: f32) -> Self {
         let body = Body::new(feet, HALF_WIDTH, HEIGHT);
-        Self { body, yaw, pitch: 0.0, sneaking: false, sprinting: false, jump_pause: 0 }
+        Self { body, yaw, pitch: 0.0, sneaking: false, sprinting: false, jump_pause: 0, weary: false }
+    }
+
+    pub(crate) fn is_sprinting(&self) -> bool {
+        self.sprinting
+    }
+
+    /// Whether the feet left the ground by a jump in the tick that has passed.
+    pub(crate) fn has_just_jumped(&self) -> bool {
+        self.jump_pause == JUMP_PAUSE
     }
 
     pub(crate) fn eye(&self) -> [f64; 3] {
@@ -71,24 +84,24 @@ impl Player {
         let mut forward = axis(keys::FORWARD, keys::BACK) * 0.98;
         let mut left = axis(keys::LEFT, keys::RIGHT) * 0.98;
         // A sprint lasts while the player goes forward and nothing stops it.
-        let may_sprint = forward > 0.0 && !self.sneaking && !self.body.blocked;
+        let may_sprint = forward > 0.0 && !self.sneaking && !self.body.blocked && !self.weary;
         self.sprinting = may_sprint && (self.sprinting || action.holds(keys::SPRINT));
         if self.sneaking {
             forward *= 0.3;
             left *= 0.3;
         }
-        let in_water = self.body.in_water(voxels);
-        self.jump(action.holds(keys::JUMP), in_water);
-        let acceleration = match (in_water, self.body.on_ground) {
+        let liquid = self.liquid(voxels);
+        self.jump(action.holds(keys::JUMP), liquid.is_some());
+        let acceleration = match (liquid.is_some(), self.body.on_ground) {
             (true, _) => 0.02,
             (false, true) => 0.1 * if self.sprinting { 1.3 } else { 1.0 },
             (false, false) => 0.02 * if self.sprinting { 1.3 } else { 1.0 },
         };
         self.push(forward, left, acceleration);
-        let drag = match (in_water, self.body.on_ground) {
-            (true, _) => WATER_DRAG,
-            (false, true) => GROUND_DRAG,
-            (false, false) => AIR_DRAG,
+        let drag = match (liquid, self.body.on_ground) {
+            (Some(drag), _) => drag,
+            (None, true) => GROUND_DRAG,
+            (None, false) => AIR_DRAG,
         };
         if self.sneaking && self.body.on_ground {
             self.stay_on_edge(voxels);
@@ -97,8 +110,8 @@ impl Player {
         let velocity = &mut self.body.velocity;
         velocity[0] *= drag;
         velocity[2] *= drag;
-        if in_water {
-            velocity[1] = velocity[1] * WATER_DRAG - 0.02;
+        if let Some(drag) = liquid {
+            velocity[1] = velocity[1] * drag - 0.02;
             // Pushing against a shore lifts the player out.
             if self.body.blocked {
                 velocity[1] = 0.3;
@@ -106,6 +119,14 @@ impl Player {
         } else {
             velocity[1] = (velocity[1] - GRAVITY) * FALL_DRAG;
         }
+    }
+
+    /// The drag of the liquid that the body is in, if it is in one.
+    fn liquid(&self, voxels: &Voxels) -> Option<f64> {
+        if self.body.touches(voxels, Block::Lava) {
+            return Some(LAVA_DRAG);
+        }
+        self.body.touches(voxels, Block::Water).then_some(WATER_DRAG)
     }
 
     fn jump(&mut self, held: bool, in_water: bool) {
@@ -154,7 +175,6 @@ impl Player {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::native::block::Block;
 
     fn meadow() -> Voxels {
         let mut voxels = Voxels::empty(16);

@@ -53,6 +53,10 @@ pub struct HudView {
     pub selected: usize,
     /// Half hearts left, 0 to 20.
     pub hearts: u8,
+    /// Half drumsticks left, 0 to 20, where the player can go hungry.
+    pub food: Option<u8>,
+    /// Bubbles of breath left, 0 to 10, while breath is not full.
+    pub bubbles: Option<u8>,
 }
 
 /// The kind of screen that is open.

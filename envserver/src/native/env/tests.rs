@@ -170,3 +170,61 @@ fn tasks_of_other_worlds_and_impossible_spawns_are_refused() {
     let nowhere = Task::parse("name='x'\nepisode_steps=5\n[spawn]\ntrunk_distance=[300.0,301.0]").unwrap();
     assert!(matches!(world.reset(1, &nowhere), Err(WorldError::NoSpawn { .. })));
 }
+
+/// A task in which the player can be hurt, with what else it says.
+fn dangerous(more: &str) -> Task {
+    Task::parse(&format!("name = 'danger'\nepisode_steps = 1000\nsurvival = true\n{more}")).unwrap()
+}
+
+/// Lifts the player and lets go; the ticks until death, if it comes.
+fn drop_from(state: &mut State, blocks: f64) -> Option<usize> {
+    state.player.body.position[1] += blocks;
+    (1..200).find(|_| state.step(&Action::NOOP).died)
+}
+
+#[test]
+fn a_deadly_fall_ends_the_episode_and_hearts_show_a_lesser_one() {
+    let mut state = State::new();
+    state.reset(3, &dangerous("")).unwrap();
+    let unhurt = state.clone();
+    assert_eq!(drop_from(&mut state, 12.0), None);
+    let health = state.survival.as_ref().unwrap().vitals.health;
+    assert!(health < 20.0 && health > 8.0, "{health}");
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    Frames::new().render(&unhurt, 128, 128, &mut before);
+    Frames::new().render(&state, 128, 128, &mut after);
+    assert_ne!(before, after);
+    assert!(drop_from(&mut state, 40.0).is_some());
+    // Where nothing hurts, nothing does.
+    let mut safe = State::new();
+    safe.reset(3, &Task::resolve("chop").unwrap()).unwrap();
+    assert_eq!(drop_from(&mut safe, 60.0), None);
+}
+
+#[test]
+fn a_task_may_let_the_dead_go_on_without_their_things() {
+    let mut state = State::new();
+    let task = dangerous("respawn = true\n[[inventory]]\nitem = 'log'\ncount = 70");
+    state.reset(3, &task).unwrap();
+    let home = state.player.body.position;
+    state.player.body.position[0] += 3.0;
+    assert_eq!(drop_from(&mut state, 60.0), None);
+    assert_eq!(state.survival.as_ref().unwrap().vitals.health, 20.0);
+    assert!(state.inventory.slots.iter().all(Option::is_none));
+    let dropped: u32 = state.entities.iter().map(|entity| u32::from(entity.stack.count)).sum();
+    assert_eq!(dropped, 70);
+    let apart = (state.player.body.position[0] - home[0]).abs();
+    assert!(apart < 1e-6, "{apart}");
+}
+
+#[test]
+fn hunger_is_stilled_by_holding_food_and_the_use_button() {
+    let mut state = State::new();
+    state.reset(3, &dangerous("[[inventory]]\nitem = 'apple'\ncount = 2")).unwrap();
+    state.survival.as_mut().unwrap().vitals.food = 10.0;
+    let using = Action { keys: keys::USE, ..Action::NOOP };
+    let eaten: Vec<_> = (0..40).flat_map(|_| state.step(&using).events).collect();
+    assert_eq!(eaten, [Event { kind: EventKind::UseItem, item: "apple", quantity: 1 }]);
+    assert_eq!(state.survival.as_ref().unwrap().vitals.food, 14.0);
+    assert_eq!(state.inventory.slots[0].map(|stack| stack.count), Some(1));
+}
