@@ -64,8 +64,13 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
     hotbar[1] = Some(Stack::new(Item::CraftingTable, 1));
     hotbar[2] = Some(Stack::new(Item::Planks, 64));
     hotbar[5] = Some(Stack::new(Item::WoodenPickaxe, 1));
-    let hud =
-        HudView { hotbar, selected: seed as usize, hearts: 20 - 3 * seed as u8, food: None, bubbles: None };
+    let hud = HudView {
+        hotbar,
+        selected: seed as usize,
+        hearts: 20 - 3 * seed as u8,
+        food: Some(17 - 4 * seed as u8),
+        bubbles: Some(4 + seed as u8),
+    };
     for (width, height) in SIZES {
         let mut frame = vec![0; width * height * 3];
         Renderer::default().render(&scene, width, height, &mut frame);
