@@ -347,6 +347,18 @@ impl State {
         self.edits = mix(self.edits, block as u64);
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_test(seed: u64, task: &Task) -> Self {
+        let mut state = Self::new();
+        state.reset(seed, task).expect("a world for the task");
+        state
+    }
+
+    #[cfg(test)]
+    pub(crate) fn step_for_test(&mut self, action: &Action) -> Tick {
+        self.step(action)
+    }
+
     fn hash(&self) -> u64 {
         let mut hash = mix(self.seed, self.edits);
         let mut add = |value: u64| hash = mix(hash, value);

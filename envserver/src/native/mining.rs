@@ -34,6 +34,12 @@ fn damage_per_tick(block: Block, held: Option<Item>, on_ground: bool) -> Option<
     Some(speed / hardness / if can_harvest(block, held) { 30.0 } else { 100.0 })
 }
 
+/// Ticks to break `block` with `held` in hand, standing on the ground; `None` where it cannot be broken.
+pub(crate) fn ticks(block: Block, held: Option<Item>) -> Option<u32> {
+    let damage = damage_per_tick(block, held, true)?;
+    Some((BROKEN / damage).ceil() as u32)
+}
+
 /// A block and what it is being broken with.
 pub(crate) type Target = ([i32; 3], Option<Item>);
 

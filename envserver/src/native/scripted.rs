@@ -5,7 +5,10 @@
 
 mod chop;
 mod craft;
+mod dig;
 mod mouse;
+mod route;
+mod travel;
 
 use vpt_proto::keys;
 
@@ -15,6 +18,7 @@ use crate::task::Task;
 use crate::world::Action;
 use chop::Chop;
 use craft::Step;
+use dig::Dig;
 
 /// Logs after which a crafting player goes on to craft.
 const LOGS_TO_CRAFT: u32 = 3;
@@ -23,6 +27,7 @@ const LOGS_TO_CRAFT: u32 = 3;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scripted {
     chop: Chop,
+    dig: Dig,
     crafts: bool,
     /// What was advised for which tick: asking twice changes nothing.
     last: Option<(u64, Action)>,
@@ -32,7 +37,7 @@ impl Scripted {
     /// A player for that task: it crafts if the task pays for crafted things.
     pub(crate) fn for_task(task: &Task) -> Self {
         let crafts = task.rewards.iter().any(|rule| rule.item == Item::CraftingTable.name());
-        Self { crafts, ..Self::default() }
+        Self { crafts, dig: Dig::for_task(task), ..Self::default() }
     }
 
     /// The next action.
@@ -52,7 +57,7 @@ impl Scripted {
         match step {
             Step::Act(action) => action,
             Step::Nothing if state.gui.is_some() => press(state, keys::INVENTORY),
-            Step::Nothing => self.chop.next(state),
+            Step::Nothing => self.dig.next(state).unwrap_or_else(|| self.chop.next(state)),
         }
     }
 }
