@@ -14,6 +14,7 @@ pub mod terrain;
 pub(crate) mod textures;
 pub mod voxels;
 
+pub(crate) mod drops;
 pub(crate) mod entity;
 mod env;
 pub(crate) mod frame;
@@ -28,5 +29,6 @@ pub(crate) mod recipe;
 pub(crate) mod scripted;
 pub(crate) mod spawn;
 pub(crate) mod target;
+pub(crate) mod wear;
 
 pub use env::NativeWorld;

@@ -1,15 +1,17 @@
 //! The embedded world as a game: one human-level action a tick, the rules applied in the game's order.
 
+mod blocks;
+mod hands;
+
 use vpt_proto::keys;
 
-use super::block::Block;
-use super::entity::{BLOCK_DROP_DELAY, Entities, ItemEntity, THROWN_DELAY};
+use super::entity::{Entities, ItemEntity, THROWN_DELAY};
 use super::frame::Frames;
 use super::gui::Gui;
 use super::inventory::{HOTBAR, Inventory, take};
 use super::item::{Item, Stack};
 use super::look;
-use super::mining::{self, Mining, Strike};
+use super::mining::Mining;
 use super::player::Player;
 use super::scene::GuiKind;
 use super::scripted::Scripted;
@@ -228,55 +230,10 @@ impl State {
         self.player.walk(action, &self.voxels);
     }
 
-    fn attack(&mut self, held: bool, fresh: bool, events: &mut Vec<Event>) {
-        // Looked up anew: a use in this tick may have placed a block.
-        let target = if held { self.player.target(&self.voxels) } else { None };
-        let strike = target.map(|hit| {
-            let [x, y, z] = hit.cell;
-            let block = self.voxels.get(x, y, z);
-            let on_ground = self.player.body.on_ground;
-            Strike { cell: hit.cell, block, held: self.inventory.held(), on_ground }
-        });
-        self.swing_arm(strike.is_some() || fresh);
-        if let (true, Some(strike)) = (self.mining.tick(strike), strike) {
-            self.set(strike.cell, Block::Air);
-            events.push(Event { kind: EventKind::MineBlock, item: strike.block.name(), quantity: 1 });
-            let drop = strike.block.drop_name().and_then(Item::from_name);
-            if let Some(item) = drop.filter(|_| mining::can_harvest(strike.block, strike.held)) {
-                let [x, y, z] = strike.cell.map(f64::from);
-                let centre = [x + 0.5, y + 0.375, z + 0.5];
-                self.entities.spawn(ItemEntity::new(Stack::new(item, 1), centre, [0.0; 3], BLOCK_DROP_DELAY));
-            }
-        }
-    }
-
     fn swing_arm(&mut self, active: bool) {
         if active || self.swing > 0 {
             self.swing = (self.swing + 1) % SWING;
         }
-    }
-
-    /// Right click in the world: opens a table, or places the block in hand.
-    fn use_on(&mut self, target: Option<Hit>, action: &Action, events: &mut Vec<Event>) {
-        let Some(hit) = target else { return };
-        let [x, y, z] = hit.cell;
-        if self.voxels.get(x, y, z) == Block::CraftingTable && !action.holds(keys::SNEAK) {
-            self.gui = Some(Gui::open(GuiKind::CraftingTable));
-            return;
-        }
-        let Some(item) = self.inventory.held() else { return };
-        let placed = Block::ALL.into_iter().find(|block| block.name() == item.name());
-        let [x, y, z] = hit.before;
-        let free = matches!(self.voxels.get(x, y, z), Block::Air | Block::Water);
-        let inside = (0..self.voxels.height()).contains(&y);
-        let (Some(block), true, true, false) = (placed, free, inside, self.player.body.overlaps(hit.before))
-        else {
-            return;
-        };
-        self.set(hit.before, block);
-        self.inventory.take_one(self.inventory.selected);
-        self.swing = 1;
-        events.push(Event { kind: EventKind::UseItem, item: item.name(), quantity: 1 });
     }
 
     /// Middle click: selects the hotbar slot that holds the targeted block's item.
@@ -301,14 +258,6 @@ impl State {
         }
     }
 
-    fn set(&mut self, cell: [i32; 3], block: Block) {
-        self.voxels.set(cell[0], cell[1], cell[2], block);
-        for value in cell {
-            self.edits = mix(self.edits, u64::from(value as u32));
-        }
-        self.edits = mix(self.edits, block as u64);
-    }
-
     fn hash(&self) -> u64 {
         let mut hash = mix(self.seed, self.edits);
         let mut add = |value: u64| hash = mix(hash, value);
@@ -322,7 +271,7 @@ impl State {
         add(player.motion_bits());
         let gui_slots = self.gui.iter().flat_map(|gui| gui.grid.iter().chain([&gui.carried]));
         for slot in self.inventory.slots.iter().chain(gui_slots) {
-            add(slot.map_or(0, |stack| 1 + stack.item as u64 * 256 + u64::from(stack.count)));
+            add(Stack::bits(*slot));
         }
         if let Some(gui) = &self.gui {
             add(gui.kind as u64);
