@@ -18,6 +18,7 @@ pub(crate) mod drops;
 pub(crate) mod entity;
 mod env;
 pub(crate) mod frame;
+pub(crate) mod furnace;
 pub(crate) mod gui;
 pub(crate) mod inventory;
 pub(crate) mod look;

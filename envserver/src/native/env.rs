@@ -1,12 +1,14 @@
 //! The embedded world as a game: one human-level action a tick, the rules applied in the game's order.
 
 mod blocks;
+mod furnaces;
 mod hands;
 
 use vpt_proto::keys;
 
 use super::entity::{Entities, ItemEntity, THROWN_DELAY};
 use super::frame::Frames;
+use super::furnace::Furnaces;
 use super::gui::Gui;
 use super::inventory::{HOTBAR, Inventory, take};
 use super::item::{Item, Stack};
@@ -38,6 +40,7 @@ pub(crate) struct State {
     pub(crate) inventory: Inventory,
     pub(crate) mining: Mining,
     pub(crate) entities: Entities,
+    pub(crate) furnaces: Furnaces,
     pub(crate) gui: Option<Gui>,
     /// Keys held in the tick before, for edges.
     pub(crate) held_before: u32,
@@ -108,6 +111,7 @@ impl State {
             inventory: Inventory::empty(),
             mining: Mining::default(),
             entities: Entities::default(),
+            furnaces: Furnaces::default(),
             gui: None,
             held_before: 0,
             use_pause: 0,
@@ -131,6 +135,7 @@ impl State {
         }
         self.mining = Mining::default();
         self.entities.clear();
+        self.furnaces.clear();
         self.gui = None;
         self.held_before = 0;
         self.use_pause = 0;
@@ -189,6 +194,7 @@ impl State {
         } else {
             self.play(action, pressed, &mut events);
         }
+        self.tick_furnaces();
         self.entities.tick(&self.voxels, &self.player.body, &mut self.inventory, &mut events);
         Tick { events, gui_open: self.gui.is_some(), died: false }
     }
@@ -269,14 +275,11 @@ impl State {
             add(u64::from(value.to_bits()));
         }
         add(player.motion_bits());
-        let gui_slots = self.gui.iter().flat_map(|gui| gui.grid.iter().chain([&gui.carried]));
-        for slot in self.inventory.slots.iter().chain(gui_slots) {
-            add(Stack::bits(*slot));
-        }
+        self.inventory.slots.iter().for_each(|slot| add(Stack::bits(*slot)));
         if let Some(gui) = &self.gui {
-            add(gui.kind as u64);
-            gui.cursor.iter().for_each(|value| add(u64::from(value.to_bits())));
+            gui.hash_into(&mut add);
         }
+        self.furnaces.hash_into(&mut add);
         let (target, damage, pause) = self.mining.state();
         if let Some((cell, held)) = target {
             cell.iter().for_each(|value| add(u64::from(*value as u32)));

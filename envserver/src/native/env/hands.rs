@@ -33,6 +33,9 @@ impl State {
     fn break_block(&mut self, strike: Strike, events: &mut Vec<Event>) {
         events.push(Event { kind: EventKind::MineBlock, item: strike.block.name(), quantity: 1 });
         self.leave(strike.cell, strike.block, strike.held);
+        if matches!(strike.block, Block::Furnace | Block::LitFurnace) {
+            self.scatter_furnace(strike.cell, events);
+        }
         self.change(strike.cell, Block::Air);
         let hand = &mut self.inventory.slots[self.inventory.selected];
         if let Some(broken) = wear(hand, strike.block) {
@@ -40,14 +43,19 @@ impl State {
         }
     }
 
-    /// Right click in the world: opens a table, or places the block in hand.
+    /// Right click in the world: opens a table or furnace, or places the block in hand.
     pub(super) fn use_on(&mut self, target: Option<Hit>, action: &Action, events: &mut Vec<Event>) {
         let Some(hit) = target else { return };
         let [x, y, z] = hit.cell;
         let pointed_at = self.voxels.get(x, y, z);
-        if pointed_at == Block::CraftingTable && !action.holds(keys::SNEAK) {
-            self.gui = Some(Gui::open(GuiKind::CraftingTable));
-            return;
+        match pointed_at {
+            _ if action.holds(keys::SNEAK) => {}
+            Block::CraftingTable => {
+                self.gui = Some(Gui::open(GuiKind::CraftingTable));
+                return;
+            }
+            Block::Furnace | Block::LitFurnace => return self.open_furnace(hit.cell),
+            _ => {}
         }
         let Some(item) = self.inventory.held() else { return };
         let placed = Block::ALL.into_iter().find(|block| block.name() == item.name());
