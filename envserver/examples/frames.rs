@@ -63,7 +63,7 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
     hotbar[0] = Some(Stack::new(Item::Log, 3));
     hotbar[1] = Some(Stack::new(Item::CraftingTable, 1));
     hotbar[2] = Some(Stack::new(Item::Planks, 64));
-    hotbar[5] = Some(Stack::new(Item::WoodenPickaxe, 1));
+    hotbar[5] = Some(Stack { worn: 40, ..Stack::new(Item::WoodenPickaxe, 1) });
     let hud = HudView {
         hotbar,
         selected: seed as usize,
@@ -77,9 +77,10 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
         let mut painter = Hud::new();
         painter.draw_hud(&hud, width, height, &mut frame);
         write_png(&out.join(format!("seed{seed}-{width}x{height}.png")), width, height, &frame)?;
-        let kind = if seed.is_multiple_of(2) { GuiKind::Inventory } else { GuiKind::CraftingTable };
+        let kind = [GuiKind::Inventory, GuiKind::CraftingTable, GuiKind::Furnace][seed as usize % 3];
         let carried = (seed == 3).then_some(Stack::new(Item::Stick, 8));
-        let gui = GuiView { kind, slots: &slots(kind, &hotbar), carried, cursor: [350.0, 150.0] };
+        let (slots, gauges) = (slots(kind, &hotbar), [9, 17]);
+        let gui = GuiView { kind, slots: &slots, carried, cursor: [350.0, 150.0], gauges };
         painter.draw_gui(&gui, width, height, &mut frame);
         write_png(&out.join(format!("seed{seed}-gui-{width}x{height}.png")), width, height, &frame)?;
     }
@@ -124,9 +125,13 @@ fn slots(kind: GuiKind, hotbar: &[Slot; 9]) -> Vec<(i32, i32, Slot)> {
     let (side, grid, result) = match kind {
         GuiKind::Inventory => (2, (98, 18), (154, 28)),
         GuiKind::CraftingTable => (3, (30, 17), (124, 35)),
+        GuiKind::Furnace => (1, (56, 17), (116, 35)),
     };
     let planks = Some(Stack::new(Item::Planks, 1));
     slots.extend((0..side * side).map(|at| (grid.0 + 18 * (at % side), grid.1 + 18 * (at / side), planks)));
+    if kind == GuiKind::Furnace {
+        slots.push((56, 53, Some(Stack::new(Item::Coal, 5))));
+    }
     slots.push((result.0, result.1, Some(Stack::new(Item::CraftingTable, 1))));
     slots
 }

@@ -14,9 +14,11 @@ pub mod terrain;
 pub(crate) mod textures;
 pub mod voxels;
 
+pub(crate) mod drops;
 pub(crate) mod entity;
 mod env;
 pub(crate) mod frame;
+pub(crate) mod furnace;
 pub(crate) mod gui;
 pub(crate) mod inventory;
 pub(crate) mod look;
@@ -30,5 +32,6 @@ pub(crate) mod spawn;
 pub(crate) mod survival;
 pub(crate) mod target;
 pub(crate) mod vitals;
+pub(crate) mod wear;
 
 pub use env::NativeWorld;

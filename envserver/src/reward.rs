@@ -96,4 +96,38 @@ mod tests {
         let mined = Event { kind: EventKind::MineBlock, item: "planks", quantity: 1 };
         assert_eq!(ledger.pay(&mined), 0.0);
     }
+
+    #[test]
+    fn the_whole_way_to_a_diamond_pickaxe_pays_what_the_paper_says() {
+        let mut ledger = RewardLedger::new(&Task::resolve("diamond_pickaxe").unwrap());
+        let way = [
+            ("log", 8, EventKind::Pickup),
+            ("planks", 20, EventKind::CraftItem),
+            ("stick", 16, EventKind::CraftItem),
+            ("crafting_table", 1, EventKind::CraftItem),
+            ("wooden_pickaxe", 1, EventKind::CraftItem),
+            ("cobblestone", 11, EventKind::Pickup),
+            ("stone_pickaxe", 1, EventKind::CraftItem),
+            ("furnace", 1, EventKind::CraftItem),
+            ("coal", 5, EventKind::Pickup),
+            ("torch", 16, EventKind::CraftItem),
+            ("iron_ore", 3, EventKind::Pickup),
+            ("iron_ingot", 3, EventKind::CraftItem),
+            ("iron_pickaxe", 1, EventKind::CraftItem),
+        ];
+        let pay = |ledger: &mut RewardLedger| -> f32 {
+            way.iter()
+                .map(|(item, quantity, kind)| ledger.pay(&Event { kind: *kind, item, quantity: *quantity }))
+                .sum()
+        };
+        assert!((pay(&mut ledger) - 24.0).abs() < 1e-4);
+        assert_eq!(pay(&mut ledger), 0.0, "more of the same pays nothing");
+        let diamonds = Event { kind: EventKind::Pickup, item: "diamond", quantity: 3 };
+        for _ in 0..2 {
+            assert!((ledger.pay(&diamonds) - 8.0).abs() < 1e-4, "diamonds pay without end");
+        }
+        // Into a furnace and out of its ruins: what falls out counts as dropped, see the world's rules.
+        assert_eq!(ledger.pay(&Event { kind: EventKind::Drop, ..diamonds }), 0.0);
+        assert_eq!(ledger.pay(&diamonds), 0.0);
+    }
 }

@@ -123,8 +123,14 @@ fn native() -> String {
     "native".to_owned()
 }
 
-const BUILT_IN: [(&str, &str); 2] =
-    [("chop", include_str!("../tasks/chop.toml")), ("wood", include_str!("../tasks/wood.toml"))];
+const BUILT_IN: [(&str, &str); 6] = [
+    ("chop", include_str!("../tasks/chop.toml")),
+    ("wood", include_str!("../tasks/wood.toml")),
+    ("stone", include_str!("../tasks/stone.toml")),
+    ("iron", include_str!("../tasks/iron.toml")),
+    ("diamond_pickaxe", include_str!("../tasks/diamond_pickaxe.toml")),
+    ("free", include_str!("../tasks/free.toml")),
+];
 
 /// Longest episode a task may ask for, in ticks: a day of game time many times over.
 const MAX_EPISODE_STEPS: u32 = 1_000_000;
@@ -235,6 +241,39 @@ mod tests {
         }
         assert_eq!(Task::resolve("chop").unwrap().episode_steps, 200);
         assert_eq!(Task::resolve("chop").unwrap().reward_items(), ["log"]);
+    }
+
+    #[test]
+    fn the_papers_table_is_paid_in_full() {
+        let task = Task::resolve("diamond_pickaxe").unwrap();
+        assert_eq!((task.episode_steps, task.rewards.len()), (12_000, 15));
+        // Quantity and sum of each row; the last two have no limit, their quantities are the way's own.
+        let table = [
+            ("log", 8, 1.0),
+            ("planks", 20, 1.0),
+            ("stick", 16, 1.0),
+            ("crafting_table", 1, 1.0),
+            ("wooden_pickaxe", 1, 1.0),
+            ("cobblestone", 11, 1.0),
+            ("stone_pickaxe", 1, 1.0),
+            ("furnace", 1, 1.0),
+            ("coal", 5, 2.0),
+            ("torch", 16, 2.0),
+            ("iron_ore", 3, 4.0),
+            ("iron_ingot", 3, 4.0),
+            ("iron_pickaxe", 1, 4.0),
+            ("diamond", 3, 8.0),
+            ("diamond_pickaxe", 1, 8.0),
+        ];
+        for (rule, (item, quantity, sum)) in task.rewards.iter().zip(table) {
+            let limit = (!item.starts_with("diamond")).then_some(quantity);
+            assert_eq!((rule.item.as_str(), rule.max, rule.on), (item, limit, PaidFor::Obtain));
+            assert!((rule.reward * quantity as f32 - sum).abs() < 1e-5, "{item}: {}", rule.reward);
+        }
+        let items = |name| Task::resolve(name).unwrap().rewards;
+        assert_eq!(items("iron"), task.rewards[..13]);
+        assert_eq!(items("stone"), task.rewards[..8]);
+        assert!(items("free").is_empty());
     }
 
     fn message(text: &str) -> String {

@@ -77,6 +77,18 @@ impl Canvas {
         if stack.count != 1 {
             self.number(left + 17, top + 9, stack.count);
         }
+        if let Some(tool) = stack.item.tool().filter(|_| stack.worn > 0) {
+            self.durability(left + 2, top + 13, stack.worn, tool.material.durability());
+        }
+    }
+
+    /// Draws how much of a tool is left: a bar that shortens from green to red.
+    fn durability(&mut self, left: i32, top: i32, worn: u16, whole: u16) {
+        let whole = u32::from(whole);
+        let kept = whole.saturating_sub(u32::from(worn));
+        let [red, green] = [whole - kept, kept].map(|part| (part * 510 / whole).min(255) as u8);
+        self.fill(left, top, 13, 2, [0, 0, 0, 255]);
+        self.fill(left, top, ((kept * 26 + whole) / (2 * whole)) as i32, 1, [red, green, 0, 255]);
     }
 
     /// Draws a number that ends before `right`, white with a shadow.

@@ -90,7 +90,7 @@ impl Entities {
     pub(crate) fn hash_into(&self, add: &mut impl FnMut(u64)) {
         for item in &self.items {
             item.body.position.iter().chain(&item.body.velocity).for_each(|value| add(value.to_bits()));
-            add(item.stack.item as u64 * 256 + u64::from(item.stack.count));
+            add(Stack::bits(Some(item.stack)));
             add(u64::from(item.delay) << 32 | u64::from(item.age));
             add(u64::from(item.body.on_ground));
         }

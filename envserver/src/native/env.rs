@@ -1,15 +1,19 @@
 //! The embedded world as a game: one human-level action a tick, the rules applied in the game's order.
 
+mod blocks;
+mod furnaces;
+mod hands;
+
 use vpt_proto::keys;
 
-use super::block::Block;
-use super::entity::{BLOCK_DROP_DELAY, Entities, ItemEntity, THROWN_DELAY};
+use super::entity::{Entities, ItemEntity, THROWN_DELAY};
 use super::frame::Frames;
+use super::furnace::Furnaces;
 use super::gui::Gui;
 use super::inventory::{HOTBAR, Inventory, take};
 use super::item::{Item, Stack};
 use super::look;
-use super::mining::{self, Mining, Strike};
+use super::mining::Mining;
 use super::player::Player;
 use super::scene::GuiKind;
 use super::scripted::Scripted;
@@ -37,6 +41,7 @@ pub(crate) struct State {
     pub(crate) inventory: Inventory,
     pub(crate) mining: Mining,
     pub(crate) entities: Entities,
+    pub(crate) furnaces: Furnaces,
     pub(crate) gui: Option<Gui>,
     /// Where the task lets the player be hurt.
     pub(crate) survival: Option<Survival>,
@@ -109,6 +114,7 @@ impl State {
             inventory: Inventory::empty(),
             mining: Mining::default(),
             entities: Entities::default(),
+            furnaces: Furnaces::default(),
             gui: None,
             survival: None,
             held_before: 0,
@@ -133,6 +139,7 @@ impl State {
         }
         self.mining = Mining::default();
         self.entities.clear();
+        self.furnaces.clear();
         self.gui = None;
         self.survival = task.survival.then(|| Survival::new(task.respawn.then_some(spawn)));
         self.held_before = 0;
@@ -193,6 +200,7 @@ impl State {
         } else {
             self.play(action, pressed, &mut events);
         }
+        self.tick_furnaces();
         self.entities.tick(&self.voxels, &self.player.body, &mut self.inventory, &mut events);
         let died = self.live(before, &mut events);
         Tick { events, gui_open: self.gui.is_some(), died }
@@ -266,55 +274,10 @@ impl State {
         self.player.walk(action, &self.voxels);
     }
 
-    fn attack(&mut self, held: bool, fresh: bool, events: &mut Vec<Event>) {
-        // Looked up anew: a use in this tick may have placed a block.
-        let target = if held { self.player.target(&self.voxels) } else { None };
-        let strike = target.map(|hit| {
-            let [x, y, z] = hit.cell;
-            let block = self.voxels.get(x, y, z);
-            let on_ground = self.player.body.on_ground;
-            Strike { cell: hit.cell, block, held: self.inventory.held(), on_ground }
-        });
-        self.swing_arm(strike.is_some() || fresh);
-        if let (true, Some(strike)) = (self.mining.tick(strike), strike) {
-            self.set(strike.cell, Block::Air);
-            events.push(Event { kind: EventKind::MineBlock, item: strike.block.name(), quantity: 1 });
-            let drop = strike.block.drop_name().and_then(Item::from_name);
-            if let Some(item) = drop.filter(|_| mining::can_harvest(strike.block, strike.held)) {
-                let [x, y, z] = strike.cell.map(f64::from);
-                let centre = [x + 0.5, y + 0.375, z + 0.5];
-                self.entities.spawn(ItemEntity::new(Stack::new(item, 1), centre, [0.0; 3], BLOCK_DROP_DELAY));
-            }
-        }
-    }
-
     fn swing_arm(&mut self, active: bool) {
         if active || self.swing > 0 {
             self.swing = (self.swing + 1) % SWING;
         }
-    }
-
-    /// Right click in the world: opens a table, or places the block in hand.
-    fn use_on(&mut self, target: Option<Hit>, action: &Action, events: &mut Vec<Event>) {
-        let Some(hit) = target else { return };
-        let [x, y, z] = hit.cell;
-        if self.voxels.get(x, y, z) == Block::CraftingTable && !action.holds(keys::SNEAK) {
-            self.gui = Some(Gui::open(GuiKind::CraftingTable));
-            return;
-        }
-        let Some(item) = self.inventory.held() else { return };
-        let placed = Block::ALL.into_iter().find(|block| block.name() == item.name());
-        let [x, y, z] = hit.before;
-        let free = matches!(self.voxels.get(x, y, z), Block::Air | Block::Water);
-        let inside = (0..self.voxels.height()).contains(&y);
-        let (Some(block), true, true, false) = (placed, free, inside, self.player.body.overlaps(hit.before))
-        else {
-            return;
-        };
-        self.set(hit.before, block);
-        self.inventory.take_one(self.inventory.selected);
-        self.swing = 1;
-        events.push(Event { kind: EventKind::UseItem, item: item.name(), quantity: 1 });
     }
 
     /// Middle click: selects the hotbar slot that holds the targeted block's item.
@@ -337,14 +300,6 @@ impl State {
             let quantity = u32::from(stack.count);
             events.push(Event { kind: EventKind::Drop, item: stack.item.name(), quantity });
         }
-    }
-
-    fn set(&mut self, cell: [i32; 3], block: Block) {
-        self.voxels.set(cell[0], cell[1], cell[2], block);
-        for value in cell {
-            self.edits = mix(self.edits, u64::from(value as u32));
-        }
-        self.edits = mix(self.edits, block as u64);
     }
 
     #[cfg(test)]
@@ -371,14 +326,11 @@ impl State {
         }
         add(player.motion_bits());
         self.survival.iter().for_each(|survival| add(survival.hash()));
-        let gui_slots = self.gui.iter().flat_map(|gui| gui.grid.iter().chain([&gui.carried]));
-        for slot in self.inventory.slots.iter().chain(gui_slots) {
-            add(slot.map_or(0, |stack| 1 + stack.item as u64 * 256 + u64::from(stack.count)));
-        }
+        self.inventory.slots.iter().for_each(|slot| add(Stack::bits(*slot)));
         if let Some(gui) = &self.gui {
-            add(gui.kind as u64);
-            gui.cursor.iter().for_each(|value| add(u64::from(value.to_bits())));
+            gui.hash_into(&mut add);
         }
+        self.furnaces.hash_into(&mut add);
         let (target, damage, pause) = self.mining.state();
         if let Some((cell, held)) = target {
             cell.iter().for_each(|value| add(u64::from(*value as u32)));

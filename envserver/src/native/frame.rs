@@ -71,7 +71,8 @@ impl Frames {
             let (x, y) = gui.corner(place);
             (x, y, gui.content(place, inventory))
         }));
-        let view = GuiView { kind: gui.kind, slots: &self.slots, carried: gui.carried, cursor: gui.cursor };
+        let (kind, gauges) = (gui.kind, gui.gauges);
+        let view = GuiView { kind, slots: &self.slots, carried: gui.carried, cursor: gui.cursor, gauges };
         self.hud.draw_gui(&view, width, height, out);
     }
 }

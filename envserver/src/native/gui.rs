@@ -1,44 +1,67 @@
-//! The inventory and crafting table screens: a cursor moved by the mouse, slots clicked with it.
+//! The inventory, crafting table and furnace screens: a cursor moved by the mouse, slots clicked with it.
 //!
-//! Left takes, puts and swaps stacks, right takes half or puts one, shift moves a stack to the other part, number
-//! keys swap with the hotbar, Q throws one, a click outside the panel throws what is carried.
+//! Left takes, puts and swaps stacks, right takes half or puts one, held over several slots they spread what is
+//! carried, a double click collects, shift moves a stack to the other part, number keys swap with the hotbar, Q throws
+//! one (with sprint all), a click outside the panel throws what is carried.
+
+mod drag;
+mod layout;
+mod moves;
 
 use vpt_proto::keys;
 
-use super::inventory::{HOTBAR, Inventory, SLOTS, pour, take};
-use super::item::{Slot, Stack};
+use self::drag::Drag;
+use self::layout::SCREEN;
+use super::furnace::{Furnace, burn_ticks};
+use super::inventory::{HOTBAR, Inventory, take};
+use super::item::{Item, Slot, Stack};
 use super::recipe;
 use super::scene::GuiKind;
-use crate::world::{Action, Event, EventKind};
+use crate::world::{Action, Event};
 
-/// The space the cursor moves in, pixels.
-const SCREEN: [f32; 2] = [640.0, 360.0];
 /// Cursor pixels per degree of mouse movement.
 pub(crate) const PIXELS_PER_DEGREE: f32 = 2400.0 / 360.0;
-/// The panel's size and top left corner in that space.
-const PANEL_SIZE: [i32; 2] = [176, 166];
-const PANEL: [i32; 2] = [(640 - PANEL_SIZE[0]) / 2, (360 - PANEL_SIZE[1]) / 2];
-const PITCH: i32 = 18;
+/// Two clicks on a slot less than this many ticks apart are a double click.
+const DOUBLE_CLICK: u8 = 5;
 
 /// A slot of a screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// One of the player's 36.
     Inventory(usize),
-    /// One of the crafting grid's, row by row.
+    /// One of the crafting grid's, row by row; of a furnace, 0 is the input and 1 the fuel.
     Grid(usize),
-    /// What the grid crafts.
+    /// What the grid crafts or the furnace made.
     Result,
+}
+
+impl Place {
+    /// A number of its own, for hashing.
+    fn number(self) -> u64 {
+        match self {
+            Self::Inventory(index) => index as u64,
+            Self::Grid(index) => 64 + index as u64,
+            Self::Result => 128,
+        }
+    }
 }
 
 /// An open screen.
 #[derive(Clone, Debug)]
 pub(crate) struct Gui {
     pub(crate) kind: GuiKind,
+    /// Of a furnace: a copy of its input, fuel and result, brought up to date every tick.
     pub(crate) grid: [Slot; 9],
     pub(crate) carried: Slot,
     /// In the 640x360 space.
     pub(crate) cursor: [f32; 2],
+    /// The furnace it shows.
+    pub(crate) furnace: Option<[i32; 3]>,
+    /// The furnace's flame and arrow, pixels.
+    pub(crate) gauges: [u8; 2],
+    drag: Option<Drag>,
+    /// The slot of the last left click and the ticks since.
+    last_click: Option<(Place, u8)>,
 }
 
 /// What a tick in a screen leaves for the world to do.
@@ -52,66 +75,44 @@ pub(crate) struct GuiEffects {
 impl Gui {
     /// Opens a screen with the cursor in the middle.
     pub(crate) fn open(kind: GuiKind) -> Self {
-        Self { kind, grid: [None; 9], carried: None, cursor: [SCREEN[0] / 2.0, SCREEN[1] / 2.0] }
-    }
-
-    /// Slots on a side of the crafting grid.
-    pub(crate) fn side(&self) -> usize {
-        match self.kind {
-            GuiKind::Inventory => 2,
-            GuiKind::CraftingTable => 3,
+        Self {
+            kind,
+            grid: [None; 9],
+            carried: None,
+            cursor: [SCREEN[0] / 2.0, SCREEN[1] / 2.0],
+            furnace: None,
+            gauges: [0; 2],
+            drag: None,
+            last_click: None,
         }
     }
 
-    /// What the grid crafts now.
+    /// Shows what a furnace holds now.
+    pub(crate) fn show_furnace(&mut self, furnace: &Furnace) {
+        if self.grid[..3] != furnace.slots {
+            // A drag remembers what its slots held, which is true no more.
+            self.drag = None;
+        }
+        self.grid[..3].copy_from_slice(&furnace.slots);
+        self.gauges = furnace.gauges();
+    }
+
+    /// Whether a slot may hold an item: fuel slots are particular.
+    fn accepts(&self, place: Place, item: Item) -> bool {
+        match place {
+            Place::Grid(1) if self.kind == GuiKind::Furnace => burn_ticks(item) > 0,
+            Place::Result => false,
+            Place::Inventory(_) | Place::Grid(_) => true,
+        }
+    }
+
+    /// What the grid crafts now, or what the furnace made.
     pub(crate) fn result(&self) -> Slot {
+        if self.kind == GuiKind::Furnace {
+            return self.grid[2];
+        }
         let side = self.side();
         recipe::craft(&self.grid[..side * side], side)
-    }
-
-    /// Every slot of the screen.
-    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + use<> {
-        let grid = self.side() * self.side();
-        let carried = (0..SLOTS).map(Place::Inventory);
-        carried.chain((0..grid).map(Place::Grid)).chain([Place::Result])
-    }
-
-    /// Top left corner of a slot in the panel.
-    pub(crate) fn corner(&self, place: Place) -> (i32, i32) {
-        let cell = |index: usize, side: usize| ((index % side) as i32 * PITCH, (index / side) as i32 * PITCH);
-        let (grid, result) = match self.kind {
-            GuiKind::Inventory => ((98, 18), (154, 28)),
-            GuiKind::CraftingTable => ((30, 17), (124, 35)),
-        };
-        let (from, offset) = match place {
-            Place::Inventory(index) if index < HOTBAR => ((8, 142), cell(index, HOTBAR)),
-            Place::Inventory(index) => ((8, 84), cell(index - HOTBAR, HOTBAR)),
-            Place::Grid(index) => (grid, cell(index, self.side())),
-            Place::Result => (result, (0, 0)),
-        };
-        (from.0 + offset.0, from.1 + offset.1)
-    }
-
-    /// Centre of a slot in the 640x360 space.
-    pub(crate) fn centre(&self, place: Place) -> [f32; 2] {
-        let (x, y) = self.corner(place);
-        [(PANEL[0] + x + 8) as f32, (PANEL[1] + y + 8) as f32]
-    }
-
-    /// The slot under the cursor.
-    pub(crate) fn hovered(&self) -> Option<Place> {
-        let [x, y] = [0, 1].map(|axis| self.cursor[axis] as i32 - PANEL[axis]);
-        self.places().find(|place| {
-            let (left, top) = self.corner(*place);
-            (left - 1..left + 17).contains(&x) && (top - 1..top + 17).contains(&y)
-        })
-    }
-
-    fn outside(&self) -> bool {
-        (0..2).any(|axis| {
-            let offset = self.cursor[axis] as i32 - PANEL[axis];
-            !(0..PANEL_SIZE[axis]).contains(&offset)
-        })
     }
 
     /// What lies in a slot.
@@ -131,37 +132,91 @@ impl Gui {
         }
         let mut effects = GuiEffects::default();
         let hovered = self.hovered();
+        self.last_click =
+            self.last_click.filter(|(_, age)| age + 1 < DOUBLE_CLICK).map(|(at, age)| (at, age + 1));
         for (button, right) in [(keys::ATTACK, false), (keys::USE, true)] {
-            if pressed & button == 0 {
-                continue;
-            }
-            match hovered {
-                Some(place) if action.holds(keys::SNEAK) => self.quick_move(place, inventory, &mut effects),
-                Some(Place::Result) => self.take_result(&mut effects),
-                Some(place) => self.click(place, right, inventory),
-                None if self.outside() => {
-                    let thrown = take(&mut self.carried, if right { 1 } else { u8::MAX });
-                    effects.thrown.extend(thrown);
-                }
-                None => {}
+            if pressed & button != 0 {
+                self.drag = None;
+                self.press(right, action.holds(keys::SNEAK), inventory, &mut effects);
             }
         }
-        let number = (0..HOTBAR).find(|index| pressed & keys::HOTBAR[*index] != 0);
-        if let (Some(place), Some(number), None) = (hovered, number, self.carried) {
-            self.swap_with_hotbar(place, number, inventory);
-        }
-        if pressed & keys::DROP != 0
-            && let Some(slot) = hovered.and_then(|place| self.slot(place, inventory))
-        {
-            effects.thrown.extend(take(slot, 1));
+        self.type_keys(action, pressed, inventory, &mut effects);
+        let button = self.drag.as_ref().map(|drag| if drag.right { keys::USE } else { keys::ATTACK });
+        match (button, hovered) {
+            (Some(button), _) if !action.holds(button) => self.drag = None,
+            (Some(_), Some(place)) => self.drag_over(place, inventory),
+            _ => {}
         }
         effects
     }
 
-    /// Closes the screen: what it holds goes back to the inventory; what does not fit is returned.
+    /// A mouse button goes down.
+    fn press(&mut self, right: bool, shift: bool, inventory: &mut Inventory, effects: &mut GuiEffects) {
+        let before = self.last_click.take();
+        let Some(place) = self.hovered() else {
+            if self.outside() {
+                effects.thrown.extend(take(&mut self.carried, if right { 1 } else { u8::MAX }));
+            }
+            return;
+        };
+        if shift {
+            return self.quick_move(place, inventory, effects);
+        }
+        if place == Place::Result {
+            return self.take_result(right, effects);
+        }
+        let empty = self.content(place, inventory).is_none();
+        if !right && before.is_some_and(|(at, _)| at == place) && self.carried.is_some() && empty {
+            return self.collect(inventory);
+        }
+        if !right {
+            self.last_click = Some((place, 0));
+        }
+        if !self.begin_drag(place, right, inventory) {
+            self.click(place, right, inventory);
+        }
+    }
+
+    /// Number keys and the drop key act on the slot under an empty cursor.
+    fn type_keys(
+        &mut self,
+        action: &Action,
+        pressed: u32,
+        inventory: &mut Inventory,
+        effects: &mut GuiEffects,
+    ) {
+        let (Some(place), None) = (self.hovered(), self.carried) else { return };
+        if let Some(number) = (0..HOTBAR).find(|index| pressed & keys::HOTBAR[*index] != 0) {
+            self.drag = None;
+            self.swap_with_hotbar(place, number, inventory, effects);
+        }
+        if pressed & keys::DROP != 0 {
+            self.drag = None;
+            self.throw_from(place, action.holds(keys::SPRINT), inventory, effects);
+        }
+    }
+
+    /// Closes the screen: what it holds goes back to the inventory; what does not fit is returned. A furnace keeps its
+    /// own.
     pub(crate) fn close(mut self, inventory: &mut Inventory) -> Vec<Stack> {
+        if self.kind == GuiKind::Furnace {
+            self.grid = [None; 9];
+        }
         let held = self.grid.iter_mut().filter_map(Option::take).chain(self.carried.take());
         held.filter_map(|stack| inventory.add(stack)).collect()
+    }
+
+    /// Feeds everything that decides the future to a hash.
+    pub(crate) fn hash_into(&self, add: &mut impl FnMut(u64)) {
+        add(self.kind as u64);
+        self.grid.iter().chain([&self.carried]).for_each(|slot| add(Stack::bits(*slot)));
+        self.cursor.iter().for_each(|value| add(u64::from(value.to_bits())));
+        if let Some((place, age)) = self.last_click {
+            add(place.number() << 8 | u64::from(age));
+        }
+        if let Some(drag) = &self.drag {
+            drag.hash_into(add);
+        }
     }
 
     /// The slot itself; the result has none.
@@ -173,87 +228,26 @@ impl Gui {
         }
     }
 
+    /// A click where no drag can begin: takes, swaps, or does nothing.
     fn click(&mut self, place: Place, right: bool, inventory: &mut Inventory) {
-        let mut carried = self.carried;
-        if let Some(slot) = self.slot(place, inventory) {
-            match (carried, *slot) {
-                (None, Some(stack)) => {
-                    carried = take(slot, if right { stack.count.div_ceil(2) } else { stack.count });
-                }
-                (Some(hand), Some(stack)) if hand.item != stack.item => {
+        let there = self.content(place, inventory);
+        match (self.carried, there) {
+            (None, Some(stack)) => {
+                let count = if right { stack.count.div_ceil(2) } else { stack.count };
+                self.carried = self.slot(place, inventory).and_then(|slot| take(slot, count));
+            }
+            (Some(hand), Some(stack)) if !hand.stacks_with(stack) && self.accepts(place, hand.item) => {
+                if let Some(slot) = self.slot(place, inventory) {
                     *slot = Some(hand);
-                    carried = Some(stack);
+                    self.carried = Some(stack);
                 }
-                (Some(_), _) => {
-                    let part = take(&mut carried, if right { 1 } else { u8::MAX });
-                    let rest = part.and_then(|part| pour(part, slot));
-                    if let Some(rest) = rest {
-                        carried = join(carried, rest);
-                    }
-                }
-                (None, None) => {}
             }
-        }
-        self.carried = carried;
-    }
-
-    fn take_result(&mut self, effects: &mut GuiEffects) {
-        let Some(made) = self.result() else { return };
-        let mut carried = self.carried;
-        if pour(made, &mut carried).is_none() {
-            self.carried = carried;
-            self.consume(made, effects);
-        }
-    }
-
-    /// Takes one of every ingredient and reports what was made.
-    fn consume(&mut self, made: Stack, effects: &mut GuiEffects) {
-        for slot in &mut self.grid {
-            take(slot, 1);
-        }
-        let quantity = u32::from(made.count);
-        effects.events.push(Event { kind: EventKind::CraftItem, item: made.item.name(), quantity });
-    }
-
-    fn quick_move(&mut self, place: Place, inventory: &mut Inventory, effects: &mut GuiEffects) {
-        if place == Place::Result {
-            // As often as the ingredients last and the product fits whole.
-            while let Some(made) = self.result() {
-                let mut after = inventory.clone();
-                if after.add(made).is_some() {
-                    break;
-                }
-                *inventory = after;
-                self.consume(made, effects);
-            }
-            return;
-        }
-        let Some(stack) = self.slot(place, inventory).and_then(Option::take) else { return };
-        let range = match place {
-            Place::Inventory(index) if index < HOTBAR => HOTBAR..SLOTS,
-            Place::Inventory(_) => 0..HOTBAR,
-            Place::Grid(_) | Place::Result => 0..SLOTS,
-        };
-        let rest = inventory.add_within(stack, range);
-        if let Some(slot) = self.slot(place, inventory) {
-            *slot = rest;
-        }
-    }
-
-    fn swap_with_hotbar(&mut self, place: Place, number: usize, inventory: &mut Inventory) {
-        match place {
-            Place::Inventory(index) => inventory.slots.swap(index, number),
-            Place::Grid(index) => std::mem::swap(&mut self.grid[index], &mut inventory.slots[number]),
-            Place::Result => {}
+            _ => {}
         }
     }
 }
 
-/// Puts back what a slot refused.
-fn join(carried: Slot, rest: Stack) -> Slot {
-    let count = carried.map_or(0, |stack| stack.count) + rest.count;
-    Some(Stack::new(rest.item, count))
-}
-
+#[cfg(test)]
+mod conservation;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ pub struct Hud {
 struct ScreenKey {
     kind: GuiKind,
     slots: Vec<(i32, i32, Slot)>,
+    gauges: [u8; 2],
     size: (usize, usize),
 }
 
@@ -49,9 +50,10 @@ impl Hud {
             *value = (*value >> 2) + 12;
         }
         let fresh = matches!(&self.screen, Some((drawn, _))
-            if drawn.kind == view.kind && drawn.slots == view.slots && drawn.size == (width, height));
+            if drawn.kind == view.kind && drawn.slots == view.slots && drawn.gauges == view.gauges && drawn.size == (width, height));
         if !fresh {
-            let key = ScreenKey { kind: view.kind, slots: view.slots.to_vec(), size: (width, height) };
+            let (kind, gauges) = (view.kind, view.gauges);
+            let key = ScreenKey { kind, slots: view.slots.to_vec(), gauges, size: (width, height) };
             self.screen = Some((key, screen::panel(view).overlay(width, height)));
         }
         if let Some((_, overlay)) = &self.screen {
@@ -181,8 +183,13 @@ mod tests {
     fn remembered_overlays_equal_fresh_ones() {
         let mut painter = Hud::new();
         let slots = [(8, 84, Some(Stack::new(Item::Planks, 4))), (8, 142, None)];
-        let mut gui =
-            GuiView { kind: GuiKind::Inventory, slots: &slots, carried: None, cursor: [320.0, 180.0] };
+        let mut gui = GuiView {
+            kind: GuiKind::Inventory,
+            slots: &slots,
+            carried: None,
+            cursor: [320.0, 180.0],
+            gauges: [0; 2],
+        };
         for step in 0..4 {
             gui.cursor = [240.0 + step as f32 * 3.0, 185.0];
             let mut remembered = vec![80; 64 * 64 * 3];
@@ -203,7 +210,13 @@ mod tests {
         for cursor in [[0.0, 0.0], [640.0, 360.0], [-1e9, f32::NAN], [f32::INFINITY, 5.0]] {
             for (width, height) in [(1, 1), (3, 200), (64, 64), (1000, 700)] {
                 let mut out = vec![0; width * height * 3];
-                let gui = GuiView { kind: GuiKind::CraftingTable, slots: &slots, carried, cursor };
+                let gui = GuiView {
+                    kind: GuiKind::CraftingTable,
+                    slots: &slots,
+                    carried,
+                    cursor,
+                    gauges: [200, 99],
+                };
                 let mut painter = Hud::new();
                 painter.draw_hud(&HudView { selected: 90, ..view() }, width, height, &mut out);
                 painter.draw_gui(&gui, width, height, &mut out);

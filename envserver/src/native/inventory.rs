@@ -53,23 +53,23 @@ impl Inventory {
 /// Moves as much of `from` into `slot` as fits (nothing onto another item); returns the rest.
 pub(crate) fn pour(from: Stack, slot: &mut Slot) -> Slot {
     let have = match slot {
-        Some(stack) if stack.item != from.item => return Some(from),
+        Some(stack) if !stack.stacks_with(from) => return Some(from),
         Some(stack) => stack.count,
         None => 0,
     };
     let moved = from.count.min(from.item.max_stack().saturating_sub(have));
     if moved > 0 {
-        *slot = Some(Stack::new(from.item, have + moved));
+        *slot = Some(from.counted(have + moved));
     }
-    (moved < from.count).then(|| Stack::new(from.item, from.count - moved))
+    (moved < from.count).then(|| from.counted(from.count - moved))
 }
 
 /// Takes up to `count` items out of a slot.
 pub(crate) fn take(slot: &mut Slot, count: u8) -> Slot {
     let stack = (*slot)?;
     let taken = stack.count.min(count);
-    *slot = (taken < stack.count).then(|| Stack::new(stack.item, stack.count - taken));
-    (taken > 0).then(|| Stack::new(stack.item, taken))
+    *slot = (taken < stack.count).then(|| stack.counted(stack.count - taken));
+    (taken > 0).then(|| stack.counted(taken))
 }
 
 #[cfg(test)]

@@ -323,12 +323,31 @@ pub struct Stack {
     pub item: Item,
     /// How many: at least 1, at most [`Item::max_stack`].
     pub count: u8,
+    /// Uses a tool has behind it; 0 for everything else.
+    pub worn: u16,
 }
 
 impl Stack {
     /// `count` of `item`.
     pub const fn new(item: Item, count: u8) -> Self {
-        Self { item, count }
+        Self { item, count, worn: 0 }
+    }
+
+    /// The same in another number.
+    pub const fn counted(self, count: u8) -> Self {
+        Self { count, ..self }
+    }
+
+    /// Whether both may lie in one slot: the same item, equally worn.
+    pub fn stacks_with(self, other: Self) -> bool {
+        self.item == other.item && self.worn == other.worn
+    }
+
+    /// All of it in one number, for hashing; an empty slot is 0.
+    pub(crate) fn bits(slot: Slot) -> u64 {
+        slot.map_or(0, |stack| {
+            (1 + stack.item as u64 * 256 + u64::from(stack.count)) | u64::from(stack.worn) << 32
+        })
     }
 }
 

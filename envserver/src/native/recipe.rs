@@ -10,15 +10,46 @@ struct Recipe {
     result: Stack,
 }
 
-const KEY: [(char, Item); 4] =
-    [('l', Item::Log), ('p', Item::Planks), ('s', Item::Stick), ('c', Item::Cobblestone)];
+const KEY: [(char, Item); 9] = [
+    ('l', Item::Log),
+    ('p', Item::Planks),
+    ('s', Item::Stick),
+    ('c', Item::Cobblestone),
+    ('i', Item::IronIngot),
+    ('d', Item::Diamond),
+    ('o', Item::Coal),
+    ('h', Item::Charcoal),
+    ('a', Item::Sand),
+];
 
-const RECIPES: [Recipe; 5] = [
+const RECIPES: [Recipe; 27] = [
     Recipe { rows: &["l"], result: Stack::new(Item::Planks, 4) },
     Recipe { rows: &["p", "p"], result: Stack::new(Item::Stick, 4) },
     Recipe { rows: &["pp", "pp"], result: Stack::new(Item::CraftingTable, 1) },
+    Recipe { rows: &["ccc", "c c", "ccc"], result: Stack::new(Item::Furnace, 1) },
+    Recipe { rows: &["o", "s"], result: Stack::new(Item::Torch, 4) },
+    Recipe { rows: &["h", "s"], result: Stack::new(Item::Torch, 4) },
+    Recipe { rows: &["aa", "aa"], result: Stack::new(Item::Sandstone, 1) },
     Recipe { rows: &["ppp", " s ", " s "], result: Stack::new(Item::WoodenPickaxe, 1) },
     Recipe { rows: &["ccc", " s ", " s "], result: Stack::new(Item::StonePickaxe, 1) },
+    Recipe { rows: &["iii", " s ", " s "], result: Stack::new(Item::IronPickaxe, 1) },
+    Recipe { rows: &["ddd", " s ", " s "], result: Stack::new(Item::DiamondPickaxe, 1) },
+    Recipe { rows: &["pp", "ps", " s"], result: Stack::new(Item::WoodenAxe, 1) },
+    Recipe { rows: &["cc", "cs", " s"], result: Stack::new(Item::StoneAxe, 1) },
+    Recipe { rows: &["ii", "is", " s"], result: Stack::new(Item::IronAxe, 1) },
+    Recipe { rows: &["dd", "ds", " s"], result: Stack::new(Item::DiamondAxe, 1) },
+    Recipe { rows: &["p", "s", "s"], result: Stack::new(Item::WoodenShovel, 1) },
+    Recipe { rows: &["c", "s", "s"], result: Stack::new(Item::StoneShovel, 1) },
+    Recipe { rows: &["i", "s", "s"], result: Stack::new(Item::IronShovel, 1) },
+    Recipe { rows: &["d", "s", "s"], result: Stack::new(Item::DiamondShovel, 1) },
+    Recipe { rows: &["p", "p", "s"], result: Stack::new(Item::WoodenSword, 1) },
+    Recipe { rows: &["c", "c", "s"], result: Stack::new(Item::StoneSword, 1) },
+    Recipe { rows: &["i", "i", "s"], result: Stack::new(Item::IronSword, 1) },
+    Recipe { rows: &["d", "d", "s"], result: Stack::new(Item::DiamondSword, 1) },
+    Recipe { rows: &["pp", " s", " s"], result: Stack::new(Item::WoodenHoe, 1) },
+    Recipe { rows: &["cc", " s", " s"], result: Stack::new(Item::StoneHoe, 1) },
+    Recipe { rows: &["ii", " s", " s"], result: Stack::new(Item::IronHoe, 1) },
+    Recipe { rows: &["dd", " s", " s"], result: Stack::new(Item::DiamondHoe, 1) },
 ];
 
 impl Recipe {
@@ -89,7 +120,24 @@ mod tests {
                 }
             }
         }
-        assert_eq!(placed, (4 + 9) + (2 + 6) + (1 + 4) + 1 + 1);
+        // Places in the 2x2 and 3x3 grid, by shape: log; sticks and two torches; table and sandstone; furnace and four
+        // pickaxes; axes and hoes; shovels and swords.
+        assert_eq!(placed, (4 + 9) + 3 * (2 + 6) + 2 * (1 + 4) + 5 + 8 * 2 + 8 * 3);
+    }
+
+    #[test]
+    fn every_tool_is_crafted_of_its_material_and_sticks() {
+        let heads = [(3, "pickaxe"), (3, "axe"), (1, "shovel"), (2, "sword"), (2, "hoe")];
+        let tools = Item::ALL.into_iter().filter(|item| item.tool().is_some());
+        for tool in tools {
+            let made: Vec<_> = RECIPES.iter().filter(|recipe| recipe.result.item == tool).collect();
+            assert_eq!(made.len(), 1, "{tool:?}");
+            let text = made[0].rows.concat();
+            let sticks = text.matches('s').count();
+            let head = text.chars().filter(|letter| !" s".contains(*letter)).count();
+            let expected = heads.iter().find(|(_, kind)| tool.name().ends_with(&format!("_{kind}"))).unwrap();
+            assert_eq!((head, sticks), (expected.0, if expected.1 == "sword" { 1 } else { 2 }), "{tool:?}");
+        }
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub enum GuiKind {
     Inventory,
     /// A crafting table's 3x3 grid.
     CraftingTable,
+    /// A furnace: input, fuel, result.
+    Furnace,
 }
 
 /// An open screen.
@@ -79,4 +81,6 @@ pub struct GuiView<'a> {
     pub carried: Option<Stack>,
     /// The cursor in the 640x360 space.
     pub cursor: [f32; 2],
+    /// A furnace's flame and arrow: pixels of 14 and 24.
+    pub gauges: [u8; 2],
 }

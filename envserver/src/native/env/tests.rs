@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::episode::Episode;
+use crate::native::block::Block;
 
 fn play_scripted(task: &str, seed: u64, max_steps: u32) -> (f32, NativeWorld) {
     let mut world = NativeWorld::new();

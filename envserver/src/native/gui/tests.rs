@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::native::item::Item;
+use crate::world::EventKind;
 
 fn stack(item: Item, count: u8) -> Slot {
     Some(Stack::new(item, count))
@@ -20,7 +21,7 @@ fn press(gui: &mut Gui, inventory: &mut Inventory, place: Place, held: u32) -> G
 
 #[test]
 fn the_cursor_finds_every_slot() {
-    for kind in [GuiKind::Inventory, GuiKind::CraftingTable] {
+    for kind in [GuiKind::Inventory, GuiKind::CraftingTable, GuiKind::Furnace] {
         let mut gui = Gui::open(kind);
         for place in gui.places() {
             gui.cursor = gui.centre(place);
@@ -82,60 +83,115 @@ fn buttons_take_put_swap_and_throw() {
     assert_eq!((effects.thrown, inventory.slots[0]), (vec![Stack::new(Item::Dirt, 1)], stack(Item::Dirt, 2)));
 }
 
-/// Worth of a stack in quarter planks, which every recipe used here conserves.
-fn worth(slot: &Slot) -> u64 {
-    slot.map_or(0, |stack| {
-        let each = match stack.item {
-            Item::Log => 16,
-            Item::Planks => 4,
-            Item::Stick => 2,
-            Item::CraftingTable => 16,
-            Item::WoodenPickaxe => 16,
-            _ => 1_000_000,
+/// Holds a button down over one slot after another.
+fn drag(gui: &mut Gui, inventory: &mut Inventory, places: &[Place], button: u32) {
+    press(gui, inventory, places[0], button);
+    for place in &places[1..] {
+        let centre = gui.centre(*place);
+        let action = Action {
+            keys: button,
+            yaw_delta: (centre[0] - gui.cursor[0]) / PIXELS_PER_DEGREE,
+            pitch_delta: (centre[1] - gui.cursor[1]) / PIXELS_PER_DEGREE,
         };
-        each * u64::from(stack.count)
-    })
+        gui.tick(&action, 0, inventory);
+    }
+    gui.tick(&Action::NOOP, 0, inventory);
 }
 
 #[test]
-fn no_clicks_make_or_lose_items() {
-    let mut state = 1_u64;
-    let mut random = |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
-    let mut inventory = Inventory::empty();
-    for (index, item) in
-        [Item::Log, Item::Planks, Item::Stick, Item::Dirt, Item::StonePickaxe].iter().enumerate()
-    {
-        inventory.slots[index * 7] = stack(*item, item.max_stack());
-    }
-    let mut thrown = 0;
-    let mut crafted = 0;
-    let total = |gui: &Gui, inventory: &Inventory| {
-        inventory.slots.iter().chain(&gui.grid).chain([&gui.carried]).map(worth).sum::<u64>()
-    };
+fn a_left_drag_spreads_evenly_and_a_right_drag_one_each() {
     let mut gui = Gui::open(GuiKind::CraftingTable);
-    let before = total(&gui, &inventory);
-    for click in 0..20_000 {
-        let places: Vec<_> = gui.places().collect();
-        let place = places[random(places.len() as u64) as usize];
-        let held = [keys::ATTACK, keys::USE, keys::ATTACK | keys::SNEAK, keys::HOTBAR[random(9) as usize]];
-        let mut held = held[random(4) as usize];
-        if random(200) == 0 {
-            held = keys::DROP;
-        }
-        let effects = press(&mut gui, &mut inventory, place, held);
-        thrown += effects.thrown.iter().map(|stack| worth(&Some(*stack))).sum::<u64>();
-        crafted += effects.events.len();
-        if random(50) == 0 {
-            let kind = if random(2) == 0 { GuiKind::Inventory } else { GuiKind::CraftingTable };
-            let left = std::mem::replace(&mut gui, Gui::open(kind)).close(&mut inventory);
-            thrown += left.iter().map(|stack| worth(&Some(*stack))).sum::<u64>();
-        }
-        assert_eq!(total(&gui, &inventory) + thrown, before, "click {click}: {held:#x} on {place:?}");
-        let stacks = inventory.slots.iter().chain(&gui.grid).chain([&gui.carried]).flatten();
-        assert!(stacks.into_iter().all(|stack| (1..=stack.item.max_stack()).contains(&stack.count)));
+    let mut inventory = Inventory::empty();
+    gui.carried = stack(Item::Planks, 14);
+    gui.grid[1] = stack(Item::Planks, 63);
+    gui.grid[3] = stack(Item::Stick, 1);
+    let row = [0, 1, 2, 3, 1, 5].map(Place::Grid);
+    drag(&mut gui, &mut inventory, &row, keys::ATTACK);
+    // Four slots can take planks, three each; the second has room for one only.
+    let counts = [0, 1, 2, 3, 5].map(|cell: usize| gui.grid[cell].map_or(0, |stack| stack.count));
+    assert_eq!((counts, gui.carried), ([3, 64, 3, 1, 3], stack(Item::Planks, 4)));
+    let bottom = [6, 7, 8, 6].map(Place::Grid);
+    drag(&mut gui, &mut inventory, &bottom, keys::USE);
+    assert_eq!(gui.grid[6..], [stack(Item::Planks, 1); 3]);
+    assert_eq!(gui.carried, stack(Item::Planks, 1));
+    // After release, moving the mouse spreads nothing more.
+    assert!(gui.drag.is_none());
+}
+
+#[test]
+fn a_drag_meets_no_more_slots_than_it_has_items() {
+    let mut gui = Gui::open(GuiKind::CraftingTable);
+    let mut inventory = Inventory::empty();
+    gui.carried = stack(Item::Dirt, 2);
+    drag(&mut gui, &mut inventory, &[0, 1, 2, 4].map(Place::Grid), keys::ATTACK);
+    assert_eq!(gui.grid[..3], [stack(Item::Dirt, 1), stack(Item::Dirt, 1), None]);
+    assert_eq!((gui.grid[4], gui.carried), (None, None));
+}
+
+#[test]
+fn a_double_click_collects_broken_stacks_first() {
+    let mut gui = Gui::open(GuiKind::CraftingTable);
+    let mut inventory = Inventory::empty();
+    inventory.slots[0] = stack(Item::Dirt, 10);
+    inventory.slots[5] = stack(Item::Dirt, 64);
+    inventory.slots[20] = stack(Item::Dirt, 7);
+    gui.grid[4] = stack(Item::Dirt, 3);
+    let place = Place::Inventory(0);
+    press(&mut gui, &mut inventory, place, keys::ATTACK);
+    press(&mut gui, &mut inventory, place, keys::ATTACK);
+    assert_eq!((gui.carried, gui.grid[4]), (stack(Item::Dirt, 64), None));
+    assert_eq!((inventory.slots[5], inventory.slots[20]), (stack(Item::Dirt, 20), None));
+    press(&mut gui, &mut inventory, place, keys::ATTACK);
+    for _ in 0..5 {
+        gui.tick(&Action::NOOP, 0, &mut inventory);
     }
-    assert!(crafted > 20, "{crafted} crafts");
+    press(&mut gui, &mut inventory, place, keys::ATTACK);
+    assert_eq!(gui.carried, stack(Item::Dirt, 64), "too slow: taken up again, nothing collected");
+    assert_eq!(inventory.slots[5], stack(Item::Dirt, 20));
+}
+
+#[test]
+fn shift_sorts_into_a_furnace_and_its_result_comes_out() {
+    let mut gui = Gui::open(GuiKind::Furnace);
+    let mut inventory = Inventory::empty();
+    let items = [Item::IronOre, Item::Coal, Item::Planks, Item::Log, Item::Dirt];
+    for (index, item) in items.into_iter().enumerate() {
+        inventory.slots[index] = stack(item, 5);
+        press(&mut gui, &mut inventory, Place::Inventory(index), keys::ATTACK | keys::SNEAK);
+    }
+    assert_eq!(gui.grid[..3], [stack(Item::IronOre, 5), stack(Item::Coal, 5), None]);
+    let left = [2, 3, 9].map(|index: usize| inventory.slots[index]);
+    assert_eq!(left, [stack(Item::Planks, 5), stack(Item::Log, 5), stack(Item::Dirt, 5)]);
+    gui.grid[2] = stack(Item::IronIngot, 5);
+    let effects = press(&mut gui, &mut inventory, Place::Result, keys::USE);
+    let took = |quantity| [Event { kind: EventKind::CraftItem, item: "iron_ingot", quantity }];
+    assert_eq!((effects.events.as_slice(), gui.carried), (took(3).as_slice(), stack(Item::IronIngot, 3)));
+    press(&mut gui, &mut inventory, Place::Result, keys::ATTACK);
+    assert_eq!((gui.carried, gui.grid[2]), (stack(Item::IronIngot, 5), None));
+    press(&mut gui, &mut inventory, Place::Grid(1), keys::ATTACK);
+    assert_eq!((gui.carried, gui.grid[1]), (stack(Item::IronIngot, 5), stack(Item::Coal, 5)), "no fuel");
+    assert!(gui.close(&mut inventory).is_empty());
+    assert_eq!(inventory.slots[0], stack(Item::IronIngot, 5));
+    assert!(
+        !inventory.slots.iter().flatten().any(|stack| stack.item == Item::Coal),
+        "a furnace keeps its own"
+    );
+}
+
+#[test]
+fn keys_throw_whole_stacks_and_take_results() {
+    let mut gui = Gui::open(GuiKind::Inventory);
+    let mut inventory = Inventory::empty();
+    inventory.slots[9] = stack(Item::Dirt, 5);
+    let effects = press(&mut gui, &mut inventory, Place::Inventory(9), keys::DROP | keys::SPRINT);
+    assert_eq!((effects.thrown, inventory.slots[9]), (vec![Stack::new(Item::Dirt, 5)], None));
+    gui.grid[0] = stack(Item::Log, 2);
+    inventory.slots[1] = stack(Item::Dirt, 1);
+    press(&mut gui, &mut inventory, Place::Result, keys::HOTBAR[1]);
+    assert_eq!(gui.grid[0], stack(Item::Log, 2), "a result goes into an empty slot only");
+    press(&mut gui, &mut inventory, Place::Result, keys::HOTBAR[2]);
+    assert_eq!((gui.grid[0], inventory.slots[2]), (stack(Item::Log, 1), stack(Item::Planks, 4)));
+    let effects = press(&mut gui, &mut inventory, Place::Result, keys::DROP);
+    assert_eq!((effects.thrown, gui.grid[0]), (vec![Stack::new(Item::Planks, 4)], None));
+    assert_eq!(effects.events[0].item, "planks");
 }

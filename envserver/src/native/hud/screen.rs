@@ -27,6 +27,7 @@ pub(super) fn panel(view: &GuiView<'_>) -> Canvas {
             arrow(&mut canvas, LEFT + 135, TOP + 29, 16);
         }
         GuiKind::CraftingTable => arrow(&mut canvas, LEFT + 90, TOP + 35, 22),
+        GuiKind::Furnace => fire(&mut canvas, view.gauges),
     }
     for &(x, y, held) in view.slots {
         let (left, top) = (LEFT.saturating_add(x), TOP.saturating_add(y));
@@ -57,6 +58,39 @@ fn portrait(canvas: &mut Canvas) {
     canvas.fill(LEFT + 58, TOP + 34, 6, 13, skin);
     canvas.fill(LEFT + 45, TOP + 47, 13, 22, trousers);
     canvas.fill(LEFT + 51, TOP + 49, 1, 20, [40, 40, 110, 255]);
+}
+
+/// A furnace's flame, which burns down, over its fuel, and its arrow, which fills from the left.
+fn fire(canvas: &mut Canvas, [flame, progress]: [u8; 2]) {
+    const FLAME: [&str; 14] = [
+        ".......f......",
+        "......ff......",
+        "..f...ff...f..",
+        "..ff..fff..f..",
+        "..ff.ffff.ff..",
+        ".fff.fffffff..",
+        ".fffffyfffff..",
+        ".ffffyyffyff..",
+        "..fffyyyfyff..",
+        ".ffyyyyyyyfff.",
+        ".ffyywwyyyfff.",
+        ".fyywwwwyyyff.",
+        "..fywwwwwyff..",
+        "...ffwwwff....",
+    ];
+    let (left, top) = (LEFT + 57, TOP + 36);
+    let ash: Rgba = [139, 139, 139, 255];
+    canvas.picture(left, top, &FLAME, &[('f', ash), ('y', ash), ('w', ash)]);
+    let lit = usize::from(flame).min(FLAME.len());
+    let burnt = FLAME.len() - lit;
+    let colours = [('f', [216, 92, 16, 255]), ('y', [250, 190, 40, 255]), ('w', [255, 246, 190, 255])];
+    canvas.picture(left, top + burnt as i32, &FLAME[burnt..], &colours);
+    let (left, top) = (LEFT + 79, TOP + 35);
+    arrow(canvas, left, top, 24);
+    for column in 0..i32::from(progress).min(24) {
+        let (above, tall) = if column < 16 { (6, 3) } else { (column - 16, 15 - 2 * (column - 16)) };
+        canvas.fill(left + column, top + above, 1, tall, BRIGHT);
+    }
 }
 
 /// An arrow to the right from grid to result, centred on a slot's row.

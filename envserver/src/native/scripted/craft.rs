@@ -128,7 +128,7 @@ fn plan(gui: &Gui, inventory: &Inventory) -> &'static [(usize, Item)] {
     let on_grid = gui.grid.iter().any(Option::is_some);
     match gui.kind {
         GuiKind::CraftingTable if everything(Item::WoodenPickaxe) == 0 => &PICKAXE,
-        GuiKind::CraftingTable => &[],
+        GuiKind::CraftingTable | GuiKind::Furnace => &[],
         GuiKind::Inventory if everything(Item::CraftingTable) == 0 => &TABLE,
         GuiKind::Inventory if everything(Item::Stick) == 0 && (on_grid || everything(Item::Planks) >= 5) => {
             &STICKS

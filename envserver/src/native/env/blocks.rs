@@ -1,0 +1,100 @@
+//! Changes to the blocks and what follows from them: drops, sand and gravel that fall, plants and torches that pop off.
+
+use super::State;
+use crate::native::block::Block;
+use crate::native::drops;
+use crate::native::entity::{BLOCK_DROP_DELAY, ItemEntity};
+use crate::native::item::{Item, Stack};
+use crate::native::spawn::mix;
+
+/// Whether a block gives way to what is placed or falls into it.
+pub(super) fn gives_way(block: Block) -> bool {
+    matches!(block, Block::Air | Block::Water | Block::Lava | Block::TallGrass | Block::DeadBush)
+}
+
+/// Whether `block` can stay where `floor` is below it; sand and gravel are another matter, they fall.
+pub(super) fn stands_on(block: Block, floor: Block) -> bool {
+    match block {
+        Block::Torch => floor.is_solid() && floor != Block::Leaves && floor != Block::Cactus,
+        Block::TallGrass | Block::Flower | Block::Sapling => matches!(floor, Block::Grass | Block::Dirt),
+        Block::DeadBush => matches!(floor, Block::Sand | Block::Dirt),
+        Block::Cactus => matches!(floor, Block::Sand | Block::Cactus),
+        _ => true,
+    }
+}
+
+impl State {
+    /// Changes one block and nothing else.
+    pub(super) fn set(&mut self, cell: [i32; 3], block: Block) {
+        self.voxels.set(cell[0], cell[1], cell[2], block);
+        for value in cell {
+            self.edits = mix(self.edits, u64::from(value as u32));
+        }
+        self.edits = mix(self.edits, block as u64);
+    }
+
+    fn at(&self, cell: [i32; 3]) -> Block {
+        self.voxels.get(cell[0], cell[1], cell[2])
+    }
+
+    /// Changes one block, then lets what stood on or hung in it fall or pop off.
+    pub(super) fn change(&mut self, cell: [i32; 3], block: Block) {
+        self.set(cell, block);
+        let [x, y, z] = cell;
+        self.settle(cell);
+        // Upwards as long as something moves: each falling block takes away the floor of the next.
+        for above in y + 1..self.voxels.height() {
+            if !self.settle([x, above, z]) {
+                break;
+            }
+        }
+    }
+
+    /// Lets one block fall or pop off if nothing holds it; true if it went.
+    fn settle(&mut self, cell: [i32; 3]) -> bool {
+        let block = self.at(cell);
+        let floor = self.at([cell[0], cell[1] - 1, cell[2]]);
+        match block {
+            Block::Sand | Block::Gravel if gives_way(floor) => self.fall(cell, block),
+            _ if stands_on(block, floor) => return false,
+            _ => {
+                self.set(cell, Block::Air);
+                self.leave(cell, block, None);
+            }
+        }
+        true
+    }
+
+    /// Sand and gravel come to rest within the tick; on a torch, a flower or somebody's feet they come apart.
+    fn fall(&mut self, from: [i32; 3], block: Block) {
+        let [x, mut y, z] = from;
+        while gives_way(self.at([x, y - 1, z])) {
+            y -= 1;
+        }
+        self.set(from, Block::Air);
+        let landing = [x, y, z];
+        let below = self.at([x, y - 1, z]);
+        if below.is_solid() && !self.player.body.overlaps(landing) {
+            self.set(landing, block);
+        } else {
+            self.spawn_drop(landing, Item::from_name(block.name()).map(|item| Stack::new(item, 1)));
+        }
+    }
+
+    /// Puts what `block` leaves when broken with `held` into the world.
+    pub(super) fn leave(&mut self, cell: [i32; 3], block: Block, held: Option<Item>) {
+        let roll = drops::roll(self.seed, cell, self.ticks);
+        self.spawn_drop(cell, drops::drops(block, held, roll));
+    }
+
+    pub(super) fn spawn_drop(&mut self, cell: [i32; 3], stacks: impl IntoIterator<Item = Stack>) {
+        let [x, y, z] = cell.map(f64::from);
+        for stack in stacks {
+            let centre = [x + 0.5, y + 0.375, z + 0.5];
+            self.entities.spawn(ItemEntity::new(stack, centre, [0.0; 3], BLOCK_DROP_DELAY));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

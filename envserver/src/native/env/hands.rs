@@ -1,0 +1,75 @@
+//! What the hands do to the world: attack breaks the block in reach, use opens it or places what is held.
+
+use vpt_proto::keys;
+
+use super::State;
+use super::blocks::{gives_way, stands_on};
+use crate::native::block::Block;
+use crate::native::gui::Gui;
+use crate::native::mining::Strike;
+use crate::native::scene::GuiKind;
+use crate::native::target::Hit;
+use crate::native::wear::wear;
+use crate::world::{Action, Event, EventKind};
+
+impl State {
+    pub(super) fn attack(&mut self, held: bool, fresh: bool, events: &mut Vec<Event>) {
+        // Looked up anew: a use in this tick may have placed a block.
+        let target = if held { self.player.target(&self.voxels) } else { None };
+        let strike = target.map(|hit| {
+            let [x, y, z] = hit.cell;
+            let block = self.voxels.get(x, y, z);
+            let on_ground = self.player.body.on_ground;
+            let [x, y, z] = self.player.eye().map(|value| value.floor() as i32);
+            let head_in_water = self.voxels.get(x, y, z) == Block::Water;
+            Strike { cell: hit.cell, block, held: self.inventory.held(), on_ground, head_in_water }
+        });
+        self.swing_arm(strike.is_some() || fresh);
+        if let (true, Some(strike)) = (self.mining.tick(strike), strike) {
+            self.break_block(strike, events);
+        }
+    }
+
+    fn break_block(&mut self, strike: Strike, events: &mut Vec<Event>) {
+        events.push(Event { kind: EventKind::MineBlock, item: strike.block.name(), quantity: 1 });
+        self.leave(strike.cell, strike.block, strike.held);
+        if matches!(strike.block, Block::Furnace | Block::LitFurnace) {
+            self.scatter_furnace(strike.cell, events);
+        }
+        self.change(strike.cell, Block::Air);
+        let hand = &mut self.inventory.slots[self.inventory.selected];
+        if let Some(broken) = wear(hand, strike.block) {
+            events.push(Event { kind: EventKind::BreakItem, item: broken.name(), quantity: 1 });
+        }
+    }
+
+    /// Right click in the world: opens a table or furnace, or places the block in hand.
+    pub(super) fn use_on(&mut self, target: Option<Hit>, action: &Action, events: &mut Vec<Event>) {
+        let Some(hit) = target else { return };
+        let [x, y, z] = hit.cell;
+        let pointed_at = self.voxels.get(x, y, z);
+        match pointed_at {
+            _ if action.holds(keys::SNEAK) => {}
+            Block::CraftingTable => {
+                self.gui = Some(Gui::open(GuiKind::CraftingTable));
+                return;
+            }
+            Block::Furnace | Block::LitFurnace => return self.open_furnace(hit.cell),
+            _ => {}
+        }
+        let Some(item) = self.inventory.held() else { return };
+        let placed = Block::ALL.into_iter().find(|block| block.name() == item.name());
+        let cell = if gives_way(pointed_at) { hit.cell } else { hit.before };
+        let [x, y, z] = cell;
+        let free = gives_way(self.voxels.get(x, y, z)) && (0..self.voxels.height()).contains(&y);
+        let Some(block) = placed.filter(|_| free) else { return };
+        let in_the_way = block.is_solid() && self.player.body.overlaps(cell);
+        if in_the_way || !stands_on(block, self.voxels.get(x, y - 1, z)) {
+            return;
+        }
+        self.inventory.take_one(self.inventory.selected);
+        self.swing = 1;
+        events.push(Event { kind: EventKind::UseItem, item: item.name(), quantity: 1 });
+        self.change(cell, block);
+    }
+}
