@@ -19,6 +19,7 @@ mod env;
 pub(crate) mod frame;
 pub(crate) mod gui;
 pub(crate) mod inventory;
+mod light;
 pub(crate) mod look;
 pub(crate) mod mining;
 pub(crate) mod path;
@@ -26,6 +27,7 @@ pub(crate) mod physics;
 pub(crate) mod player;
 pub(crate) mod recipe;
 pub(crate) mod scripted;
+pub(crate) mod sky;
 pub(crate) mod spawn;
 pub(crate) mod target;
 
