@@ -123,7 +123,9 @@ fn surface_shots(voxels: &Voxels) -> Vec<Shot> {
         around(6, (x, z), is_water).min(80) + around(6, (x, z), is_sand).min(60)
     });
     let hills = best(voxels, Block::Grass, |x, z| {
-        around(20, (x, z), is_snowy).saturating_sub(20 * around(5, (x, z), has_tree))
+        let level = voxels.ground_height(x, z);
+        let higher = around(4, (x, z), |x, z| voxels.ground_height(x, z) > level + 1);
+        (around(24, (x, z), is_snowy) + 60).saturating_sub(20 * around(6, (x, z), has_tree) + 4 * higher)
     });
     let mut shots = vec![
         look("forest", voxels, forest, has_tree),

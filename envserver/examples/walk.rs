@@ -1,7 +1,7 @@
 //! Times the embedded world's lands: how long one takes to make, and how fast frames of a walk over
 //! the ground and through caves are drawn: `cargo run --release -p vpt-envserver --example walk`.
 
-use std::time::Instant;
+use nix::sys::resource::{UsageWho, getrusage};
 
 use vpt_envserver::native::block::Block;
 use vpt_envserver::native::render::Renderer;
@@ -14,15 +14,15 @@ const FRAMES: usize = 2000;
 fn main() {
     for terrain in [Terrain::Grove, Terrain::Overworld] {
         let mut voxels = Voxels::empty(1);
-        let started = Instant::now();
+        let started = cpu_seconds();
         voxels.remake(terrain, 0);
-        println!("{terrain:?}: first world {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
-        let started = Instant::now();
+        println!("{terrain:?}: first world {:.1} ms", (cpu_seconds() - started) * 1e3);
+        let started = cpu_seconds();
         for seed in 1..21 {
             voxels.remake(terrain, seed);
         }
-        println!("{terrain:?}: {:.1} ms a world after that", started.elapsed().as_secs_f64() * 1e3 / 20.0);
-        for (size, frames) in [((128, 128), FRAMES), ((640, 360), FRAMES / 8)] {
+        println!("{terrain:?}: {:.1} ms a world after that", (cpu_seconds() - started) * 1e3 / 20.0);
+        for (size, frames) in [((128, 128), FRAMES), ((640, 360), FRAMES / 16)] {
             for below in [false, true] {
                 let rate = walk(&voxels, size, frames, below);
                 let place = if below { "below" } else { "above" };
@@ -33,11 +33,17 @@ fn main() {
     edit();
 }
 
+/// Seconds of this process's CPU time, which other work on the machine disturbs less than the clock.
+fn cpu_seconds() -> f64 {
+    let used = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask what it has used");
+    used.user_time().tv_sec() as f64 + used.user_time().tv_usec() as f64 * 1e-6
+}
+
 /// Frames a second along a line over the ground, or from cave to cave.
 fn walk(voxels: &Voxels, (width, height): (usize, usize), frames: usize, below: bool) -> f64 {
     let mut renderer = Renderer::default();
     let mut frame = vec![0; width * height * 3];
-    let mut seconds = 0.0;
+    let begun = cpu_seconds();
     for step in 0..frames {
         let turn = step as f32 * 2000.0 / frames as f32;
         let (x, z) = (turn * 0.11, 20.0 + turn * 0.057);
@@ -57,22 +63,20 @@ fn walk(voxels: &Voxels, (width, height): (usize, usize), frames: usize, below: 
             target: None,
             hand: HandView::default(),
         };
-        let started = Instant::now();
         renderer.render(&scene, width, height, &mut frame);
-        seconds += started.elapsed().as_secs_f64();
     }
-    frames as f64 / seconds
+    frames as f64 / (cpu_seconds() - begun)
 }
 
 /// The cost of placing and taking a torch at the surface.
 fn edit() {
     let mut voxels = Voxels::empty(1);
     voxels.remake(Terrain::Overworld, 3);
-    let started = Instant::now();
+    let started = cpu_seconds();
     for step in 0..500 {
         let (x, z) = (step * 7, step * 13);
         let y = voxels.ground_height(x, z) + 1;
         voxels.set(x, y, z, if step % 2 == 0 { Block::Torch } else { Block::Stone });
     }
-    println!("edit: {:.3} ms", started.elapsed().as_secs_f64() * 1e3 / 500.0);
+    println!("edit: {:.3} ms", (cpu_seconds() - started) * 1e3 / 500.0);
 }

@@ -88,8 +88,8 @@ struct Cast<'a> {
     light: Option<&'a [u8]>,
     /// Whether any block needs a closer look than "there is one".
     airy: bool,
-    /// Blocks by number, a bit each: those whose faces may have holes, and liquids the eye is in.
-    pierced: u32,
+    /// Blocks by number, a bit each: leaves if they have holes, and the liquid the eye is in.
+    leafy: u32,
     passed: u32,
 }
 
@@ -99,6 +99,8 @@ const CROSSED: u32 = 1 << Block::Torch as u32
     | 1 << Block::Flower as u32
     | 1 << Block::Sapling as u32
     | 1 << Block::DeadBush as u32;
+/// Blocks whose faces have holes at any distance; those of leaves close up before long.
+const PIERCED: u32 = 1 << Block::Glass as u32;
 /// In place of an axis, where a ray met such a picture.
 const ACROSS: usize = 3;
 /// Light of a cell above the volume: the open sky's.
@@ -199,8 +201,7 @@ impl Renderer {
             special: &self.special,
             light: scene.voxels.light_bytes(),
             airy: scene.voxels.is_airy(),
-            pierced: 1 << Block::Glass as u32
-                | u32::from(scene.voxels.light_bytes().is_some()) << Block::Leaves as u32,
+            leafy: u32::from(scene.voxels.light_bytes().is_some()) << Block::Leaves as u32,
             passed: self.view.medium_mask(),
         };
         let (out, depths) = (&mut self.colours[..], &mut self.depths[..]);

@@ -12,7 +12,7 @@ const DAWN: u64 = 22_200;
 /// Steps from night to day.
 const STEPS: u8 = 60;
 /// Share of the sky's light that is left at night.
-const MOONLIGHT: f32 = 0.36;
+const MOONLIGHT: f32 = 0.28;
 
 const DAY_HORIZON: [f32; 3] = [186.0, 212.0, 255.0];
 const DAY_ZENITH: [f32; 3] = [104.0, 152.0, 250.0];

@@ -5,7 +5,7 @@
 
 use super::super::textures::{FACES, HOLE, TEXELS};
 use super::view::{LEAST, LIGHT, LIGHT_BOTTOM, LIGHT_X, LIGHT_Z, SKY_SLOPE, SLANT_CAP};
-use super::{ACROSS, CROSSED, Cast, OPEN_SKY};
+use super::{ACROSS, CROSSED, Cast, OPEN_SKY, PIERCED};
 
 /// A ray in the eye's frame; one unit of `t` is one block of depth, not of length.
 struct Ray {
@@ -146,7 +146,8 @@ fn meet(cast: &Cast<'_>, ray: &Ray, met: Hit) -> Option<Hit> {
     if is(CROSSED) {
         return meet_pictures(cast, ray, &met);
     }
-    let through = is(cast.pierced) && look_up(cast, ray, &met) & HOLE != 0;
+    let is_near = met.depth <= cast.view.level_depths[1];
+    let through = (is(PIERCED) || is(cast.leafy) && is_near) && look_up(cast, ray, &met) & HOLE != 0;
     (!through).then_some(met)
 }
 

@@ -136,7 +136,11 @@ impl View {
         for (both, brightness) in self.brightness.iter_mut().enumerate().map(|(both, it)| (both as u8, it)) {
             let from_sky = f32::from(both >> 4) * sky.daylight;
             let level = from_sky.max(f32::from(both & 15)) / 15.0;
-            *brightness = LEAST_LIGHT + (1.0 - LEAST_LIGHT) * (level / (4.0 - 3.0 * level));
+            let curve = level / (4.0 - 3.0 * level);
+            // Halfway between the plain curve and the game's brightest setting.
+            let (rest, plain) = (1.0 - curve, 0.5 * curve);
+            let bright = plain + 0.5 * (1.0 - rest * rest * rest * rest);
+            *brightness = LEAST_LIGHT + (1.0 - LEAST_LIGHT) * bright;
         }
         let [x, y, z] = self.base;
         let (far, colour) = match voxels.get(x, y, z) {

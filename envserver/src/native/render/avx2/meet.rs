@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::super::textures::HOLE;
-use super::super::{ACROSS, CROSSED, Cast};
+use super::super::{ACROSS, CROSSED, Cast, PIERCED};
 use super::{Hits, Rays, look_up};
 
 /// The lanes of `met` that see something in their cells, and where; the others go on.
@@ -14,8 +14,15 @@ pub(super) fn meet(cast: &Cast<'_>, rays: &Rays, met: &Hits, block: __m256i) -> 
         let bit = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(blocks as i32), number), one);
         _mm256_and_si256(met.found, _mm256_cmpeq_epi32(bit, one))
     };
-    let (passed, crossed, pierced) = (is(cast.passed), is(CROSSED), is(cast.pierced));
     let mut hits = *met;
+    let special = is(cast.passed | CROSSED | PIERCED | cast.leafy);
+    if _mm256_testz_si256(special, special) != 0 {
+        return hits;
+    }
+    let (passed, crossed) = (is(cast.passed), is(CROSSED));
+    let near = _mm256_cmp_ps::<_CMP_LE_OQ>(met.depth, _mm256_set1_ps(cast.view.level_depths[1]));
+    let leafy = _mm256_and_si256(is(cast.leafy), _mm256_castps_si256(near));
+    let pierced = _mm256_or_si256(is(PIERCED), leafy);
     hits.found = _mm256_andnot_si256(_mm256_or_si256(passed, crossed), met.found);
     if _mm256_testz_si256(pierced, pierced) == 0 {
         let through = holes(cast, rays, &Hits { found: pierced, ..*met });

@@ -89,7 +89,7 @@ fn classify(ground: i32, elevation: i32, temperature: i32, moisture: i32) -> Bio
         Biome::Water
     } else if elevation >= HILLS_FROM {
         Biome::Hills
-    } else if ground <= SEA_LEVEL + 1 && elevation < 24_000 {
+    } else if ground <= SEA_LEVEL + 1 && elevation < 18_500 {
         Biome::Beach
     } else if temperature > 41_000 && moisture < 40_000 {
         Biome::Desert
@@ -103,7 +103,7 @@ fn classify(ground: i32, elevation: i32, temperature: i32, moisture: i32) -> Bio
 /// The elevation's curve through sea floor, shore, lowland and hills, with bumps upon it.
 fn ground_at(seed: u64, elevation: i32, x: i32, z: i32) -> i32 {
     const CURVE: [(i32, i32); 7] =
-        [(0, 54), (11_000, 60), (15_000, 63), (21_000, 64), (40_000, 68), (HILLS_FROM, 73), (65_535, 95)];
+        [(0, 53), (11_000, 60), (14_000, 63), (17_500, 64), (40_000, 69), (HILLS_FROM, 74), (65_535, 96)];
     let after = CURVE.iter().position(|(at, _)| elevation < *at).unwrap_or(CURVE.len() - 1).max(1);
     let ((low, from), (high, to)) = (CURVE[after - 1], CURVE[after]);
     // In 256ths of a block.
@@ -111,7 +111,7 @@ fn ground_at(seed: u64, elevation: i32, x: i32, z: i32) -> i32 {
     let knolls = smooth_noise(seed, 104, 4, x, z) - 32_768;
     let bumps = smooth_noise(seed, 105, 3, x, z) - 32_768;
     // Flat by the shore, rough in the hills: 0 to 6 blocks up and down.
-    let rough = ((elevation - 18_000).max(0) / 8_000).min(5);
+    let rough = ((elevation - 17_000).max(0) / 8_000).min(5);
     (base + knolls * rough / 192 + bumps * rough.min(3) / 512) >> 8
 }
 

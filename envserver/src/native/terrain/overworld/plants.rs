@@ -32,7 +32,7 @@ fn plant_trees(voxels: &mut Voxels, seed: u64, map: &Map) {
             let (x, z) = (square_x * SQUARE + (bits % 3) as i32, square_z * SQUARE + (bits >> 8) as i32 % 3);
             let column = map.at(x, z);
             let percent = match column.biome {
-                Biome::Forest => 42,
+                Biome::Forest => 32,
                 Biome::Hills if column.ground < TREE_LINE => 8,
                 Biome::Plains => 3,
                 _ => 0,
@@ -49,8 +49,8 @@ fn plant_trees(voxels: &mut Voxels, seed: u64, map: &Map) {
 fn sprout(voxels: &mut Voxels, column: &Column, soil: Block, at: [i32; 3]) {
     let chance = (column.bits >> 32) % 1000;
     let (grass, flowers) = match (column.biome, soil) {
-        (Biome::Plains, Block::Grass) => (160, 25),
-        (Biome::Forest, Block::Grass) => (70, 14),
+        (Biome::Plains, Block::Grass) => (120, 22),
+        (Biome::Forest, Block::Grass) => (60, 12),
         (Biome::Hills, Block::Grass) => (50, 8),
         (Biome::Desert, Block::Sand) => return sprout_in_sand(voxels, chance, column.bits, at),
         _ => return,
