@@ -48,7 +48,10 @@ fn walk(voxels: &Voxels, (width, height): (usize, usize), frames: usize, below: 
         let turn = step as f32 * 2000.0 / frames as f32;
         let (x, z) = (turn * 0.11, 20.0 + turn * 0.057);
         let column = [x.floor() as i32, z.floor() as i32];
-        let ground = voxels.ground_height(column[0], column[1]).max(62);
+        let land = voxels.ground_height(column[0], column[1]);
+        let wet =
+            (land..voxels.height()).take_while(|y| voxels.get(column[0], *y + 1, column[1]) == Block::Water);
+        let ground = land + wet.count() as i32;
         let cave = (5..ground - 4).find(|y| voxels.get(column[0], *y, column[1]) == Block::Air);
         let y =
             if below { cave.map_or(ground as f32 - 20.0, |y| y as f32 + 1.5) } else { ground as f32 + 2.62 };
