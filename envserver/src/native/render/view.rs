@@ -131,6 +131,7 @@ impl View {
     pub(super) fn tint(&mut self, voxels: &Voxels, sky: Option<&Sky>) {
         (self.horizon, self.zenith, self.far, self.fog_start) = (HORIZON, ZENITH, FAR, FOG_START);
         self.medium = Block::Air;
+        self.brightness = [1.0; 256];
         let Some(sky) = sky else { return };
         (self.horizon, self.zenith) = (sky.horizon, sky.zenith);
         for (both, brightness) in self.brightness.iter_mut().enumerate().map(|(both, it)| (both as u8, it)) {
@@ -155,6 +156,11 @@ impl View {
             if self.medium == Block::Lava { 1.0 } else { self.brightness[usize::from(from_sky) << 4] };
         self.horizon = colour.map(|channel| channel * (0.15 + 0.85 * bright));
         self.zenith = self.horizon;
+    }
+
+    /// Brightness in a cell with so much light of the sky and of blocks; full in always bright land.
+    pub(super) fn brightness_of(&self, (from_sky, from_blocks): (u8, u8)) -> f32 {
+        self.brightness[usize::from((from_sky & 15) << 4 | from_blocks & 15)]
     }
 
     /// Whether the eye is in no liquid.
