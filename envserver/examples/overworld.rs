@@ -137,7 +137,12 @@ fn surface_shots(voxels: &Voxels) -> Vec<Shot> {
     shots[0].time = 0;
     shots[4].towards[1] += 6.0;
     let [x, y, z] = shots[3].eye;
-    shots.push(Shot { name: "dusk", eye: [x, y, z], towards: [x - 10.0, y + 1.5, z + 2.0], time: 11_700 });
+    shots.push(Shot {
+        name: "dusk",
+        eye: [x, y + 12.0, z],
+        towards: [x - 10.0, y + 13.0, z + 2.0],
+        time: 12_150,
+    });
     shots.push(Shot { name: "night", time: 18_000, ..look("", voxels, plains, has_tree) });
     let [x, _, z] = shots[3].towards;
     shots.push(Shot { name: "underwater", eye: [x, 61.5, z], towards: [x + 5.0, 60.5, z + 6.0], time: NOON });

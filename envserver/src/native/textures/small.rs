@@ -51,6 +51,6 @@ fn is_sapling(u: usize, v: usize) -> bool {
 /// Twigs that fork upward from the middle.
 fn is_bush(u: usize, v: usize) -> bool {
     let (out, up) = ((u as i32 * 2 - 15).abs() / 2, 15 - v as i32);
-    let fork = |from: i32| up >= from && (up - from - out).abs() <= i32::from(out > 1) && out <= 6;
+    let fork = |from: i32| up - from == out && out <= 6;
     (out == 0 && up < 11) || fork(2) || fork(5) || (fork(8) && noise(u, v, 34) > 90)
 }
