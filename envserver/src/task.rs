@@ -88,6 +88,17 @@ pub struct SpawnRule {
     pub trunk_distance: Option<[f32; 2]>,
 }
 
+/// Which kind of land the embedded world makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Terrain {
+    /// Rolling hills under an oak wood, always bright; shallow, with little to find below.
+    #[default]
+    Grove,
+    /// Plains, forest, hills, desert and water over sixty blocks of caves and ores, with day and night.
+    Overworld,
+}
+
 /// A task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,6 +108,9 @@ pub struct Task {
     /// The world it is for.
     #[serde(default = "native")]
     pub world: String,
+    /// The land of the embedded world.
+    #[serde(default)]
+    pub terrain: Terrain,
     /// Length in ticks, after which the episode is truncated.
     pub episode_steps: u32,
     /// Whether the player can be hurt, go hungry and drown; a death ends the episode.
@@ -278,6 +292,14 @@ mod tests {
 
     fn message(text: &str) -> String {
         Task::resolve(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_land_is_a_grove_unless_the_task_says_otherwise() {
+        assert_eq!(Task::resolve("chop").unwrap().terrain, Terrain::Grove);
+        let task = Task::parse("name='x'\nterrain='overworld'\nepisode_steps=5").unwrap();
+        assert_eq!(task.terrain, Terrain::Overworld);
+        assert!(message("name='x'\nterrain='moon'\nepisode_steps=5").contains("`grove` or `overworld`"));
     }
 
     #[test]

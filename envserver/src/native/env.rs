@@ -158,7 +158,7 @@ impl State {
     fn generate(&mut self, seed: u64, task: &Task) -> Result<Spawn, WorldError> {
         for attempt in 0..SPAWN_ATTEMPTS {
             let world_seed = if attempt == 0 { seed } else { mix(seed, u64::from(attempt)) };
-            self.voxels.regenerate(world_seed);
+            self.voxels.remake(task.terrain, world_seed);
             if let Some(spawn) = spawn::find(&self.voxels, world_seed, &task.spawn) {
                 return Ok(spawn);
             }

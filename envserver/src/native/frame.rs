@@ -44,6 +44,7 @@ impl Frames {
             eye: player.eye().map(|value| value as f32),
             yaw: player.yaw,
             pitch: player.pitch,
+            time: state.ticks,
             entities: &self.billboards,
             breaking: state.mining.crack(),
             target: target.map(|hit| hit.cell),

@@ -41,7 +41,7 @@ pub(crate) fn walk(voxels: &Voxels, feet: [f64; 3], goal: [f64; 2], near: f64) -
                 return None;
             }
         }
-        if touches(voxels, here, level, |block| block == Block::Water) {
+        if touches(voxels, here, level, |block| matches!(block, Block::Water | Block::Lava)) {
             return None;
         }
         behind = here;

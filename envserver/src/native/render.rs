@@ -8,10 +8,12 @@ mod avx2;
 mod billboards;
 mod hand;
 mod scalar;
+mod sun;
 mod view;
 
 use super::block::Block;
 use super::scene::Scene;
+use super::sky::Sky;
 use super::textures::{self, FACES, LEVELS, TEXELS};
 use view::View;
 
@@ -36,6 +38,8 @@ struct Look {
     size: (usize, usize),
     cells: [i32; 2],
     decorations: [Option<Decoration>; 2],
+    /// The sky's step between night and day, where that matters.
+    sky: Option<u8>,
 }
 
 /// Which ray caster draws.
@@ -80,7 +84,27 @@ struct Cast<'a> {
     textures: &'a [u32],
     block_count: usize,
     special: &'a Special,
+    /// None where the land is always bright.
+    light: Option<&'a [u8]>,
+    /// Whether any block needs a closer look than "there is one".
+    airy: bool,
+    /// Blocks by number, a bit each: leaves if they have holes, and the liquid the eye is in.
+    leafy: u32,
+    passed: u32,
 }
+
+/// Blocks that are two upright pictures, crossed.
+const CROSSED: u32 = 1 << Block::Torch as u32
+    | 1 << Block::TallGrass as u32
+    | 1 << Block::Flower as u32
+    | 1 << Block::Sapling as u32
+    | 1 << Block::DeadBush as u32;
+/// Blocks whose faces have holes at any distance; those of leaves close up before long.
+const PIERCED: u32 = 1 << Block::Glass as u32;
+/// In place of an axis, where a ray met such a picture.
+const ACROSS: usize = 3;
+/// Light of a cell above the volume: the open sky's.
+const OPEN_SKY: u8 = 15 << 4;
 
 impl Cast<'_> {
     /// The place in the volume's arrays of a cell relative to the eye's block.
@@ -92,6 +116,12 @@ impl Cast<'_> {
     fn column(&self, cell: [i32; 3]) -> usize {
         let wrap = |axis: usize| ((self.view.base[axis] + cell[axis]) & 127) as usize;
         wrap(2) << 7 | wrap(0)
+    }
+
+    /// The place of a cell whose y may lie outside: within, the nearest.
+    fn clamped_index(&self, cell: [i32; 3]) -> usize {
+        let y = (self.view.base[1] + cell[1]).clamp(0, self.view.top - 1);
+        (y as usize) << 14 | self.column(cell)
     }
 
     fn cells(&self) -> usize {
@@ -125,19 +155,26 @@ impl Renderer {
             return;
         }
         self.special.dress(scene);
-        let look = self.look(scene, (width, height));
+        let sky = scene.voxels.light_bytes().map(|_| Sky::at(scene.time));
+        let look = self.look(scene, (width, height), sky.as_ref());
         // A player who stands and mines sees the same blocks for many frames.
         if self.drawn != Some(look) {
             self.view.aim(scene, width, height);
+            self.view.tint(scene.voxels, sky.as_ref());
             self.cast(scene);
             self.drawn = Some(look);
         }
         out.copy_from_slice(&self.colours);
+        if let Some(sky) = &sky
+            && self.view.is_in_air()
+        {
+            sun::draw(&self.view, scene, sky, &self.depths, out);
+        }
         billboards::draw(&self.view, scene, &self.depths, out);
         hand::draw(scene.hand, width, height, out);
     }
 
-    fn look(&self, scene: &Scene<'_>, size: (usize, usize)) -> Look {
+    fn look(&self, scene: &Scene<'_>, size: (usize, usize), sky: Option<&Sky>) -> Look {
         let [x, y, z] = scene.eye;
         Look {
             revision: scene.voxels.revision(),
@@ -145,6 +182,7 @@ impl Renderer {
             size,
             cells: self.special.cells,
             decorations: self.special.drawn,
+            sky: sky.map(|sky| sky.step),
         }
     }
 
@@ -161,6 +199,10 @@ impl Renderer {
             textures: textures::table(),
             block_count: Block::SLOTS,
             special: &self.special,
+            light: scene.voxels.light_bytes(),
+            airy: scene.voxels.is_airy(),
+            leafy: u32::from(scene.voxels.light_bytes().is_some()) << Block::Leaves as u32,
+            passed: self.view.medium_mask(),
         };
         let (out, depths) = (&mut self.colours[..], &mut self.depths[..]);
         let (across, down) = match self.path {

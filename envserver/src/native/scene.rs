@@ -14,6 +14,8 @@ pub struct Scene<'a> {
     pub yaw: f32,
     /// Degrees; growing downward.
     pub pitch: f32,
+    /// Ticks since the first morning; without effect where the land is always bright.
+    pub time: u64,
     /// Item drops and the like.
     pub entities: &'a [Billboard],
     /// The block being broken and its crack stage, 0 to 9.

@@ -51,7 +51,10 @@ pub(crate) fn find(voxels: &Voxels, seed: u64, rule: &SpawnRule) -> Option<Spawn
 /// Feet on the ground of a column, if a person can stand there under the open sky.
 fn stand_at(voxels: &Voxels, x: i32, z: i32) -> Option<[f64; 3]> {
     let ground = voxels.ground_height(x, z);
-    let free = (ground + 1..voxels.height()).all(|y| voxels.get(x, y, z) == Block::Air);
+    let free = (ground + 1..voxels.height()).all(|y| {
+        let block = voxels.get(x, y, z);
+        block == Block::Air || block.is_plant()
+    });
     (free && voxels.get(x, ground, z).is_solid())
         .then(|| [f64::from(x) + 0.5, f64::from(ground) + 1.0, f64::from(z) + 0.5])
 }

@@ -17,7 +17,7 @@ pub(crate) struct Hit {
     pub(crate) distance: f64,
 }
 
-/// The first block that can be hit (neither air nor water) within `reach` along a unit vector.
+/// The first block that can be hit (neither air nor a liquid; plants and torches fill their cell) within `reach` along a unit vector.
 pub(crate) fn first_block(voxels: &Voxels, from: [f64; 3], along: [f64; 3], reach: f64) -> Option<Hit> {
     let mut cell = from.map(|value| value.floor() as i32);
     let mut before = cell;
@@ -30,7 +30,7 @@ pub(crate) fn first_block(voxels: &Voxels, from: [f64; 3], along: [f64; 3], reac
     });
     let mut distance = 0.0;
     loop {
-        if !matches!(voxels.get(cell[0], cell[1], cell[2]), Block::Air | Block::Water) {
+        if !matches!(voxels.get(cell[0], cell[1], cell[2]), Block::Air | Block::Water | Block::Lava) {
             return Some(Hit { cell, before, distance });
         }
         let axis = if next[0] <= next[1] && next[0] <= next[2] {
@@ -60,11 +60,17 @@ mod tests {
         let mut voxels = Voxels::empty(16);
         voxels.set(0, 5, 4, Block::Log);
         voxels.set(0, 5, 2, Block::Water);
+        voxels.set(0, 5, 3, Block::Lava);
         let eye = [0.5, 5.5, 0.5];
         let hit = first_block(&voxels, eye, direction(0.0, 0.0), REACH).unwrap();
         assert_eq!((hit.cell, hit.before, hit.distance), ([0, 5, 4], [0, 5, 3], 3.5));
         assert_eq!(first_block(&voxels, eye, direction(0.0, 0.0), 3.4), None);
         assert_eq!(first_block(&voxels, eye, direction(90.0, 0.0), REACH), None);
+        for small in [Block::Torch, Block::TallGrass, Block::DeadBush] {
+            voxels.set(0, 5, 3, small);
+            assert_eq!(first_block(&voxels, eye, direction(0.0, 0.0), REACH).unwrap().cell, [0, 5, 3]);
+        }
+        voxels.set(0, 5, 3, Block::Air);
         voxels.set(-2, 5, 0, Block::Log);
         assert_eq!(first_block(&voxels, eye, direction(90.0, 0.0), REACH).unwrap().cell, [-2, 5, 0]);
         let below = first_block(&voxels, eye, direction(0.0, 90.0), 20.0).unwrap();

@@ -1,10 +1,13 @@
-//! Terrain from a seed: rolling hills, ponds with sand, ores, and an oak forest. Integer arithmetic
-//! only, so that every machine makes the same world.
+//! Terrain from a seed: here the grove, rolling hills, ponds with sand, ores, and an oak forest; in
+//! [`overworld`] a land of many kinds. Integer arithmetic only, so that every machine makes the same world.
+
+pub(super) mod overworld;
 
 use super::block::Block;
 use super::voxels::{PERIOD, Voxels};
+use crate::task::Terrain;
 
-/// Height of generated worlds in blocks.
+/// Height of a grove in blocks.
 pub const HEIGHT: usize = 64;
 /// The y of the topmost water block.
 pub const WATER_LEVEL: i32 = 19;
@@ -14,14 +17,34 @@ const TREE_SQUARE: i32 = 8;
 const LOWEST_GROUND: i32 = 16;
 
 impl Voxels {
-    /// A world made from a seed.
+    /// The grove made from a seed.
     pub fn generate(seed: u64) -> Self {
         let mut voxels = Self::empty(HEIGHT);
         voxels.regenerate(seed);
         voxels
     }
 
-    /// Replaces the whole world by the one made from a seed, keeping the allocations.
+    /// Replaces the whole world by a land of the given kind, keeping the allocations where the heights agree.
+    pub fn remake(&mut self, terrain: Terrain, seed: u64) {
+        let height = match terrain {
+            Terrain::Grove => HEIGHT,
+            Terrain::Overworld => overworld::HEIGHT,
+        };
+        if self.height() != height as i32 {
+            *self = Self::empty(height);
+        }
+        match terrain {
+            Terrain::Grove => self.regenerate(seed),
+            Terrain::Overworld => {
+                self.clear();
+                overworld::make(self, seed);
+                self.rebuild();
+                self.shine();
+            }
+        }
+    }
+
+    /// Replaces the whole world by the grove made from a seed, keeping the allocations.
     pub fn regenerate(&mut self, seed: u64) {
         self.clear();
         lay_ground(self, seed);

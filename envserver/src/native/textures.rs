@@ -1,6 +1,8 @@
 //! Block textures, drawn by rule from integer noise: 16x16 texels, three faces a block, five levels
 //! of detail (each stored at 16x16, so that a texel's place does not depend on the level).
 
+mod small;
+
 use std::sync::OnceLock;
 
 use super::block::Block;
@@ -16,7 +18,10 @@ pub(super) const LEVELS: usize = 5;
 /// Stages of the crack drawn on a block being broken.
 pub(super) const CRACK_STAGES: u8 = 10;
 
-/// One face at full detail, `[v * 16 + u]`, each texel `0x00BBGGRR`.
+/// Bit of a texel one looks through, beside its colour.
+pub(super) const HOLE: u32 = 1 << 24;
+
+/// One face at full detail, `[v * 16 + u]`, each texel `0x00BBGGRR`, perhaps with [`HOLE`].
 pub(super) type Face = [u32; TEXELS];
 
 /// Every block's texels (air's where there is no block), `[((level * SLOTS + block) * 3 + face) * 256 + v * 16 + u]`.
@@ -35,23 +40,27 @@ pub(super) fn with_levels(faces: &[Face]) -> Vec<u32> {
     (0..LEVELS).flat_map(|level| faces.iter().flat_map(move |face| coarsen(face, 1 << level))).collect()
 }
 
-/// A face with every square of `square` texels replaced by its mean.
+/// A face with every square of `square` texels replaced by its mean; a hole where most of it is one.
 fn coarsen(face: &Face, square: usize) -> Face {
     let mut coarse = [0; TEXELS];
     for v in (0..SIDE).step_by(square) {
         for u in (0..SIDE).step_by(square) {
             let rows = v..v + square;
             let mut sums = [0; 3];
+            let mut holes = 0;
             for row in rows.clone() {
                 for texel in &face[row * SIDE + u..row * SIDE + u + square] {
                     for (channel, sum) in sums.iter_mut().enumerate() {
                         *sum += texel >> (8 * channel) & 255;
                     }
+                    holes += usize::from(texel & HOLE != 0);
                 }
             }
             let [red, green, blue] = sums.map(|sum| sum / (square * square) as u32);
+            // Half is enough to see it by: thin things would vanish too soon.
+            let hole = if 2 * holes > square * square { HOLE } else { 0 };
             for row in rows {
-                coarse[row * SIDE + u..row * SIDE + u + square].fill(red | green << 8 | blue << 16);
+                coarse[row * SIDE + u..row * SIDE + u + square].fill(red | green << 8 | blue << 16 | hole);
             }
         }
     }
@@ -66,7 +75,11 @@ pub(super) fn face(block: Block, face: usize) -> &'static Face {
 
 /// One face of a block at full detail; face 0 is the top, 1 a side, 2 the bottom.
 fn draw_face(block: Block, face: usize) -> Face {
-    std::array::from_fn(|at| pack(texel(block, face, at % SIDE, at / SIDE)))
+    std::array::from_fn(|at| {
+        let (u, v) = (at % SIDE, at / SIDE);
+        let hole = if small::is_hole(block, u, v) { HOLE } else { 0 };
+        pack(texel(block, face, u, v)) | hole
+    })
 }
 
 /// A face with the outline of the targeted block and, when it is being broken, cracks on it.
@@ -81,7 +94,9 @@ pub(super) fn decorate(face: &Face, outline: bool, crack: Option<u8>) -> Face {
             _ => 256,
         };
         let scale = |shift: u32| ((face[at] >> shift & 255) * keep) >> 8;
-        scale(0) | scale(8) << 8 | scale(16) << 16
+        // Lines show across holes.
+        let hole = if keep == 256 { face[at] & HOLE } else { 0 };
+        scale(0) | scale(8) << 8 | scale(16) << 16 | hole
     })
 }
 
@@ -150,7 +165,7 @@ fn texel(block: Block, face: usize, u: usize, v: usize) -> [i32; 3] {
         Block::Obsidian => grain([27, 18, 42], 16, u / 2, v / 2, salt),
         Block::Lava => grain([216, 96, 22], 40, u / 3, v / 2, salt),
         Block::Furnace | Block::LitFurnace => furnace_face(face, block == Block::LitFurnace, u, v),
-        Block::Torch if v < 3 => [255, 214, 96],
+        Block::Torch if v < 8 => [255, 214, 96],
         Block::Torch => [137, 103, 39],
         Block::Glass if u == 0 || v == 0 || u == 15 || v == 15 => [198, 222, 226],
         Block::Glass => [170, 205, 214],
@@ -159,7 +174,7 @@ fn texel(block: Block, face: usize, u: usize, v: usize) -> [i32; 3] {
         Block::Cactus if face == 1 && u % 4 == 1 => [56, 86, 26],
         Block::Cactus => grain([84, 130, 40], 12, u, v, salt),
         Block::TallGrass => grain([98, 160, 58], 24, u, v, salt),
-        Block::Flower if v < 6 => grain([246, 220, 40], 10, u, v, salt),
+        Block::Flower if v < 9 => grain([246, 220, 40], 10, u, v, salt),
         Block::Flower | Block::Sapling => grain([72, 140, 44], 24, u, v, salt),
         Block::DeadBush => grain([120, 84, 40], 20, u, v, salt),
     }

@@ -12,6 +12,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::block::Block;
+use super::light::Light;
 
 /// Columns along x and along z before the world repeats.
 pub const PERIOD: i32 = 128;
@@ -33,6 +34,10 @@ pub struct Voxels {
     distance: Vec<u8>,
     occupied: Vec<u128>,
     scratch: Scratch,
+    /// None where the land is always bright.
+    light: Option<Light>,
+    /// Whether one may look past some block of the volume.
+    airy: bool,
     revision: u64,
     /// Ground level per column as generated: the y of the top terrain block, `[z * 128 + x]`.
     pub(super) ground: Vec<u8>,
@@ -73,6 +78,8 @@ impl Voxels {
             distance: vec![DISTANCE_CAP; 2 * cells + PADDING],
             occupied: vec![0; height * SIDE],
             scratch: Scratch::default(),
+            light: None,
+            airy: false,
             revision: 0,
             ground: vec![0; LAYER + PADDING],
             trees: Vec::new(),
@@ -115,6 +122,10 @@ impl Voxels {
             self.occupied[y * SIDE + (z & MASK) as usize] ^= 1 << (x & MASK);
             self.refresh_around(y, z);
         }
+        self.airy |= matches!(block, Block::Torch | Block::Glass) || block.is_plant();
+        if let Some(light) = &mut self.light {
+            light.edit(&self.blocks, Self::index(x, y, z), before);
+        }
         before
     }
 
@@ -148,10 +159,39 @@ impl Voxels {
         &self.distance
     }
 
+    /// Light of the sky and of blocks at a position, 0 to 15 each; full daylight where the land is always bright.
+    pub fn light(&self, x: i32, y: i32, z: i32) -> (u8, u8) {
+        match &self.light {
+            _ if y < 0 => (0, 0),
+            Some(light) if (y as usize) < self.height => {
+                let both = light.bytes()[Self::index(x, y as usize, z)];
+                (both >> 4, both & 15)
+            }
+            _ => (15, 0),
+        }
+    }
+
+    /// The light field, one padded byte a cell: the sky's in the upper four bits, that of blocks in the lower.
+    pub(super) fn light_bytes(&self) -> Option<&[u8]> {
+        self.light.as_ref().map(Light::bytes)
+    }
+
+    /// Whether some block may have holes or fill only part of its cell; false says that none does.
+    pub(super) fn is_airy(&self) -> bool {
+        self.airy
+    }
+
+    /// Computes the light of the whole volume, which edits keep right from then on.
+    pub(super) fn shine(&mut self) {
+        self.light.get_or_insert_default().rebuild(&self.blocks);
+        self.airy = true;
+    }
+
     /// Empties every cell without keeping the acceleration data right: `rebuild` must follow.
     pub(super) fn clear(&mut self) {
         self.blocks.fill(0);
         self.trees.clear();
+        self.airy = false;
     }
 
     /// One row of x, for the generator: `rebuild` must follow.

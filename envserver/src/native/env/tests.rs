@@ -229,3 +229,15 @@ fn hunger_is_stilled_by_holding_food_and_the_use_button() {
     assert_eq!(state.survival.as_ref().unwrap().vitals.food, 14.0);
     assert_eq!(state.inventory.slots[0].map(|stack| stack.count), Some(1));
 }
+
+#[test]
+fn every_built_in_task_starts_in_every_world() {
+    for name in Task::built_in_names() {
+        let task = Task::resolve(name).unwrap();
+        for seed in 0..16 {
+            let mut state = State::for_test(seed, &task);
+            let tick = state.step_for_test(&Action::NOOP);
+            assert!(!tick.died && state.player.body.on_ground, "{name}, seed {seed}");
+        }
+    }
+}

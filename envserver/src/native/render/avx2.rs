@@ -3,14 +3,14 @@
 //! Step for step what `scalar` does, in the same order of operations; see there for the why of
 //! each step. This is the only file of the crate with unsafe code: gathers and wide stores.
 
+mod meet;
+
 use std::arch::x86_64::*;
 
 use super::super::block::Block;
 use super::super::textures::{FACES, TEXELS};
-use super::Cast;
-use super::view::{
-    FAR, FOG_START, HORIZON, LEAST, LIGHT, LIGHT_BOTTOM, LIGHT_X, LIGHT_Z, SKY_SLOPE, SLANT_CAP, ZENITH,
-};
+use super::view::{LEAST, LIGHT, LIGHT_BOTTOM, LIGHT_X, LIGHT_Z, SKY_SLOPE, SLANT_CAP};
+use super::{ACROSS, Cast, OPEN_SKY};
 
 /// Pixels of a packet along x and along y.
 pub(super) const PACKET: (usize, usize) = (4, 2);
@@ -37,6 +37,21 @@ struct Hits {
     index: __m256i,
 }
 
+impl Hits {
+    /// Takes over the lanes that `met` has found.
+    #[target_feature(enable = "avx2")]
+    fn keep(&mut self, met: &Hits) {
+        let found = met.found;
+        self.found = _mm256_or_si256(self.found, found);
+        self.depth = _mm256_blendv_ps(self.depth, met.depth, _mm256_castsi256_ps(found));
+        self.axis = _mm256_blendv_epi8(self.axis, met.axis, found);
+        self.index = _mm256_blendv_epi8(self.index, met.index, found);
+        for (kept, now) in self.cell.iter_mut().zip(met.cell) {
+            *kept = _mm256_blendv_epi8(*kept, now, found);
+        }
+    }
+}
+
 /// Draws the largest part of the frame that whole packets cover and returns its width and height.
 ///
 /// # Safety
@@ -48,6 +63,7 @@ pub(super) unsafe fn draw(cast: &Cast<'_>, out: &mut [u8], depths: &mut [f32]) -
     assert!(out.len() >= width * height * 3 && depths.len() >= width * height);
     // What the masked gathers below rely on: indices stay below these sizes, plus three bytes.
     assert!(cast.distance.len() >= 2 * cast.cells() + 3 && cast.blocks.len() >= cast.cells() + 3);
+    assert!(cast.light.is_none_or(|light| light.len() >= cast.cells() + 3));
     assert!(cast.ground.len() >= (1 << 14) + 3 && cast.block_count == Block::SLOTS);
     for row in (0..down).step_by(PACKET.1) {
         for column in (0..across).step_by(PACKET.0) {
@@ -115,7 +131,7 @@ fn aim(cast: &Cast<'_>, column: usize, row: usize) -> Rays {
         ascends[axis] = _mm256_srli_epi32::<31>(up);
         sign[axis] = _mm256_sub_epi32(_mm256_slli_epi32::<1>(ascends[axis]), _mm256_set1_epi32(1));
     }
-    Rays { direction, inverse, sign, ascends, length, far: _mm256_div_ps(_mm256_set1_ps(FAR), length) }
+    Rays { direction, inverse, sign, ascends, length, far: _mm256_div_ps(_mm256_set1_ps(view.far), length) }
 }
 
 /// Where the rays are at a depth, along one axis, as whole cells.
@@ -182,18 +198,19 @@ fn march(cast: &Cast<'_>, rays: &Rays) -> Hits {
         let index = index_of(view.base, cell);
         // SAFETY: active lanes have y inside the volume, so the index is below `cast.cells()`, and
         // either half of the field is that long.
-        let distance = unsafe { gather_bytes(cast.distance, _mm256_add_epi32(index, half), active) };
+        let mut distance = unsafe { gather_bytes(cast.distance, _mm256_add_epi32(index, half), active) };
         let found = _mm256_and_si256(active, _mm256_cmpeq_epi32(distance, none));
         if _mm256_testz_si256(found, found) == 0 {
-            let mask = _mm256_castsi256_ps(found);
-            hits.found = _mm256_or_si256(hits.found, found);
-            hits.depth = _mm256_blendv_ps(hits.depth, depth, mask);
-            hits.axis = _mm256_blendv_epi8(hits.axis, axis, found);
-            hits.index = _mm256_blendv_epi8(hits.index, index, found);
-            for (kept, now) in hits.cell.iter_mut().zip(cell) {
-                *kept = _mm256_blendv_epi8(*kept, now, found);
+            let mut met = Hits { found, depth, axis, cell, index };
+            if cast.airy {
+                // SAFETY: found lanes are active, see above.
+                let block = unsafe { gather_bytes(cast.blocks, index, found) };
+                met = meet::meet(cast, rays, &met, block);
+                // Lanes that go on leave their cell.
+                distance = _mm256_max_epi32(distance, _mm256_set1_epi32(1));
             }
-            active = _mm256_andnot_si256(found, active);
+            hits.keep(&met);
+            active = _mm256_andnot_si256(met.found, active);
             if _mm256_testz_si256(active, active) != 0 {
                 return hits;
             }
@@ -246,11 +263,10 @@ fn shade(cast: &Cast<'_>, rays: &Rays, hits: &Hits) -> __m256i {
     let elevation = _mm256_min_ps(_mm256_max_ps(rise, zero), one);
     let (mut texel, mut keep, mut fog) = (_mm256_setzero_si256(), zero, one);
     if _mm256_testz_si256(hits.found, hits.found) == 0 {
-        let away = _mm256_mul_ps(_mm256_mul_ps(hits.depth, rays.length), _mm256_set1_ps(1.0 / FAR));
-        let thick = _mm256_mul_ps(
-            _mm256_sub_ps(away, _mm256_set1_ps(FOG_START)),
-            _mm256_set1_ps(1.0 / (1.0 - FOG_START)),
-        );
+        let (far, start) = (cast.view.far, cast.view.fog_start);
+        let away = _mm256_mul_ps(_mm256_mul_ps(hits.depth, rays.length), _mm256_set1_ps(1.0 / far));
+        let beyond = _mm256_sub_ps(away, _mm256_set1_ps(start));
+        let thick = _mm256_mul_ps(beyond, _mm256_set1_ps(1.0 / (1.0 - start)));
         fog = _mm256_blendv_ps(one, _mm256_min_ps(_mm256_max_ps(thick, zero), one), found);
         texel = look_up(cast, rays, hits);
         let light = _mm256_and_ps(face_light(cast, rays, hits), found);
@@ -258,8 +274,9 @@ fn shade(cast: &Cast<'_>, rays: &Rays, hits: &Hits) -> __m256i {
     }
     let mut colours = _mm256_setzero_si256();
     for channel in 0..3 {
-        let slope = _mm256_set1_ps(ZENITH[channel] - HORIZON[channel]);
-        let sky = _mm256_add_ps(_mm256_set1_ps(HORIZON[channel]), _mm256_mul_ps(slope, elevation));
+        let (horizon, zenith) = (cast.view.horizon[channel], cast.view.zenith[channel]);
+        let slope = _mm256_set1_ps(zenith - horizon);
+        let sky = _mm256_add_ps(_mm256_set1_ps(horizon), _mm256_mul_ps(slope, elevation));
         let shift = _mm_cvtsi32_si128(8 * channel as i32);
         let byte = _mm256_and_si256(_mm256_srl_epi32(texel, shift), _mm256_set1_epi32(255));
         let mixed = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(byte), keep), _mm256_mul_ps(sky, fog));
@@ -285,6 +302,9 @@ fn face_light(cast: &Cast<'_>, rays: &Rays, hits: &Hits) -> __m256 {
         let on_axis = _mm256_cmpeq_epi32(hits.axis, _mm256_set1_epi32(k as i32));
         *before = _mm256_sub_epi32(*before, _mm256_and_si256(rays.sign[k], on_axis));
     }
+    if let Some(light) = cast.light {
+        return _mm256_mul_ps(facing, brightness(cast, light, before, hits.found));
+    }
     let column = _mm256_and_si256(index_of(cast.view.base, before), _mm256_set1_epi32((1 << 14) - 1));
     // SAFETY: the mask above keeps every index inside one layer.
     let ground = unsafe { gather_bytes(cast.ground, column, hits.found) };
@@ -294,6 +314,23 @@ fn face_light(cast: &Cast<'_>, rays: &Rays, hits: &Hits) -> __m256 {
     // SAFETY: eight floats, and a permutation only reads the register.
     let levels = unsafe { _mm256_loadu_ps(LIGHT.as_ptr()) };
     _mm256_mul_ps(facing, _mm256_permutevar8x32_ps(levels, below))
+}
+
+/// Brightness by the light field of the cells before the faces.
+#[target_feature(enable = "avx2")]
+fn brightness(cast: &Cast<'_>, light: &[u8], mut before: [__m256i; 3], found: __m256i) -> __m256 {
+    let view = cast.view;
+    let base = _mm256_set1_epi32(view.base[1]);
+    let last = _mm256_set1_epi32(view.top - 1);
+    let y = _mm256_add_epi32(before[1], base);
+    let is_above = _mm256_cmpgt_epi32(y, last);
+    let within = _mm256_min_epi32(_mm256_max_epi32(y, _mm256_setzero_si256()), last);
+    before[1] = _mm256_sub_epi32(within, base);
+    // SAFETY: y is within the volume now, so the index is below `cast.cells()`.
+    let both = unsafe { gather_bytes(light, index_of(view.base, before), found) };
+    let both = _mm256_blendv_epi8(both, _mm256_set1_epi32(i32::from(OPEN_SKY)), is_above);
+    // SAFETY: the table has a place for every byte.
+    unsafe { _mm256_i32gather_ps::<4>(view.brightness.as_ptr(), both) }
 }
 
 #[target_feature(enable = "avx2")]
@@ -317,6 +354,8 @@ fn look_up(cast: &Cast<'_>, rays: &Rays, hits: &Hits) -> __m256i {
     let face = _mm256_blendv_epi8(_mm256_set1_epi32(1), _mm256_slli_epi32::<1>(rays.ascends[1]), on_y);
     let steep = _mm256_andnot_ps(_mm256_set1_ps(-0.0), by_axis(hits.axis, rays.inverse));
     let slant = _mm256_min_ps(_mm256_mul_ps(rays.length, steep), _mm256_set1_ps(SLANT_CAP));
+    let upright = _mm256_castsi256_ps(_mm256_cmpeq_epi32(hits.axis, _mm256_set1_epi32(ACROSS as i32)));
+    let slant = _mm256_blendv_ps(slant, _mm256_set1_ps(1.0), upright);
     let half = _mm256_set1_ps(0.5);
     let wide = _mm256_mul_ps(hits.depth, _mm256_add_ps(_mm256_mul_ps(slant, half), half));
     let mut level = _mm256_setzero_si256();

@@ -19,6 +19,8 @@ pub(super) fn draw(view: &View, scene: &Scene<'_>, depths: &[f32], out: &mut [u8
     for (entity, ([column, row], depth)) in seen {
         let [wide, tall] = view.pixels_per_block().map(|pixels| pixels * entity.size / depth);
         let sprite = sprites::of(entity.item);
+        let [x, y, z] = entity.center.map(|at| at.floor() as i32);
+        let bright = view.brightness_of(scene.voxels.light(x, y, z));
         let (left, top) = (column - wide * 0.5, row - tall * 0.5);
         for y in pixels(top, tall, view.height) {
             for x in pixels(left, wide, view.width) {
@@ -27,7 +29,9 @@ pub(super) fn draw(view: &View, scene: &Scene<'_>, depths: &[f32], out: &mut [u8
                 let texel = sprite[v * 16 + u];
                 let pixel = y * view.width + x;
                 if texel >> 24 != 0 && depth < depths[pixel] {
-                    out[pixel * 3..pixel * 3 + 3].copy_from_slice(&texel.to_le_bytes()[..3]);
+                    let [red, green, blue, _] = texel.to_le_bytes();
+                    let lit = [red, green, blue].map(|channel| (f32::from(channel) * bright) as u8);
+                    out[pixel * 3..pixel * 3 + 3].copy_from_slice(&lit);
                 }
             }
         }

@@ -3,8 +3,11 @@
 //! Everything the two ray casters share is computed here once, so that their results can be equal
 //! to the last bit. No fused multiply-add anywhere: not every machine has it.
 
+use super::super::block::Block;
 use super::super::fixed_trig::{look_vector, right_vector};
 use super::super::scene::Scene;
+use super::super::sky::Sky;
+use super::super::voxels::Voxels;
 
 /// How far one sees, in blocks; half a world period, so that nothing is seen twice.
 pub(super) const FAR: f32 = 64.0;
@@ -21,18 +24,23 @@ pub(super) static LIGHT: [f32; 8] = [1.0, 0.85, 0.72, 0.62, 0.54, 0.48, 0.43, 0.
 pub(super) const LIGHT_X: f32 = 0.62;
 pub(super) const LIGHT_BOTTOM: f32 = 0.5;
 pub(super) const LIGHT_Z: f32 = 0.8;
-/// The sky at the horizon, which is also the fog, and overhead (RGB).
-pub(super) const HORIZON: [f32; 3] = [186.0, 212.0, 255.0];
-pub(super) const ZENITH: [f32; 3] = [104.0, 152.0, 250.0];
-/// Fog begins at this share of [`FAR`].
-pub(super) const FOG_START: f32 = 0.55;
+/// The sky of always bright land at the horizon, which is also the fog, and overhead (RGB).
+const HORIZON: [f32; 3] = [186.0, 212.0, 255.0];
+const ZENITH: [f32; 3] = [104.0, 152.0, 250.0];
+/// Fog begins at this share of the distance one sees.
+const FOG_START: f32 = 0.55;
+/// How far one sees in water and in lava, and their colours.
+const IN_WATER: (f32, [f32; 3]) = (22.0, [24.0, 62.0, 128.0]);
+const IN_LAVA: (f32, [f32; 3]) = (3.0, [214.0, 88.0, 18.0]);
+/// The dark is never quite black.
+const LEAST_LIGHT: f32 = 0.07;
 /// How fast the sky turns from horizon to zenith, per unit of elevation.
 pub(super) const SKY_SLOPE: f32 = 1.5;
 /// Beyond this slant a face gets no coarser.
 pub(super) const SLANT_CAP: f32 = 8.0;
 
 /// The eye and the ray grid of one frame.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct View {
     pub(super) width: usize,
     pub(super) height: usize,
@@ -51,6 +59,40 @@ pub(super) struct View {
     pub(super) top: i32,
     /// Depths at which a texture takes the next coarser level.
     pub(super) level_depths: [f32; 4],
+    /// The sky at the horizon, which is also the fog, and overhead (RGB).
+    pub(super) horizon: [f32; 3],
+    pub(super) zenith: [f32; 3],
+    /// How far one sees, and from which share of it on through fog.
+    pub(super) far: f32,
+    pub(super) fog_start: f32,
+    /// Brightness of a face by the light of the cell before it.
+    pub(super) brightness: [f32; 256],
+    /// What the eye is in: air, or a liquid it can look through.
+    medium: Block,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            width: 0,
+            height: 0,
+            columns: Vec::new(),
+            rows: Vec::new(),
+            forward: [0.0; 3],
+            right: [0.0; 3],
+            up: [0.0; 3],
+            base: [0; 3],
+            origin: [0.0; 3],
+            top: 0,
+            level_depths: [0.0; 4],
+            horizon: HORIZON,
+            zenith: ZENITH,
+            far: FAR,
+            fog_start: FOG_START,
+            brightness: [1.0; 256],
+            medium: Block::Air,
+        }
+    }
 }
 
 impl View {
@@ -81,6 +123,54 @@ impl View {
         // A pixel covers this many texels per block of depth (the mean of both directions).
         let texels = 16.0 * TAN_HALF_HEIGHT * (1.0 / height as f32 + ASPECT / width as f32);
         self.level_depths = [1.4, 2.8, 5.6, 11.2].map(|wide| wide / texels);
+    }
+
+    /// Takes the colours, the sight and the brightness of the moment; `sky` is none in always bright land.
+    ///
+    /// [`View::aim`] comes first.
+    pub(super) fn tint(&mut self, voxels: &Voxels, sky: Option<&Sky>) {
+        (self.horizon, self.zenith, self.far, self.fog_start) = (HORIZON, ZENITH, FAR, FOG_START);
+        self.medium = Block::Air;
+        self.brightness = [1.0; 256];
+        let Some(sky) = sky else { return };
+        (self.horizon, self.zenith) = (sky.horizon, sky.zenith);
+        for (both, brightness) in self.brightness.iter_mut().enumerate().map(|(both, it)| (both as u8, it)) {
+            let from_sky = f32::from(both >> 4) * sky.daylight;
+            let level = from_sky.max(f32::from(both & 15)) / 15.0;
+            let curve = level / (4.0 - 3.0 * level);
+            // Halfway between the plain curve and the game's brightest setting.
+            let (rest, plain) = (1.0 - curve, 0.5 * curve);
+            let bright = plain + 0.5 * (1.0 - rest * rest * rest * rest);
+            *brightness = LEAST_LIGHT + (1.0 - LEAST_LIGHT) * bright;
+        }
+        let [x, y, z] = self.base;
+        let (far, colour) = match voxels.get(x, y, z) {
+            Block::Water => IN_WATER,
+            Block::Lava => IN_LAVA,
+            _ => return,
+        };
+        self.medium = voxels.get(x, y, z);
+        (self.far, self.fog_start) = (far, 0.0);
+        let (from_sky, _) = voxels.light(x, y, z);
+        let bright =
+            if self.medium == Block::Lava { 1.0 } else { self.brightness[usize::from(from_sky) << 4] };
+        self.horizon = colour.map(|channel| channel * (0.15 + 0.85 * bright));
+        self.zenith = self.horizon;
+    }
+
+    /// Brightness in a cell with so much light of the sky and of blocks; full in always bright land.
+    pub(super) fn brightness_of(&self, (from_sky, from_blocks): (u8, u8)) -> f32 {
+        self.brightness[usize::from((from_sky & 15) << 4 | from_blocks & 15)]
+    }
+
+    /// Whether the eye is in no liquid.
+    pub(super) fn is_in_air(&self) -> bool {
+        self.medium == Block::Air
+    }
+
+    /// The liquid the eye is in, as a bit by its number; none in air.
+    pub(super) fn medium_mask(&self) -> u32 {
+        if self.is_in_air() { 0 } else { 1 << self.medium as u32 }
     }
 
     /// Where a point lies: columns and rows from the frame's top left, and its depth.
