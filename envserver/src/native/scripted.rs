@@ -7,6 +7,7 @@ mod chop;
 mod craft;
 mod dig;
 mod mouse;
+mod road;
 mod route;
 mod travel;
 

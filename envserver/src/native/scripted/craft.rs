@@ -26,6 +26,19 @@ const STICKS: [(usize, Item); 2] = [(0, Item::Planks), (2, Item::Planks)];
 const PICKAXE: [(usize, Item); 5] =
     [(0, Item::Planks), (1, Item::Planks), (2, Item::Planks), (4, Item::Stick), (7, Item::Stick)];
 
+const MORE_STICKS: [(usize, Item); 2] = [(0, Item::Planks), (3, Item::Planks)];
+const STONE: [(usize, Item); 5] = pickaxe_of(Item::Cobblestone);
+const IRON: [(usize, Item); 5] = pickaxe_of(Item::IronIngot);
+const DIAMOND: [(usize, Item); 5] = pickaxe_of(Item::Diamond);
+const FURNACE: [(usize, Item); 8] = {
+    let stone = Item::Cobblestone;
+    [(0, stone), (1, stone), (2, stone), (3, stone), (5, stone), (6, stone), (7, stone), (8, stone)]
+};
+
+const fn pickaxe_of(head: Item) -> [(usize, Item); 5] {
+    [(0, head), (1, head), (2, head), (4, Item::Stick), (7, Item::Stick)]
+}
+
 /// What crafting asks for in this tick.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Step {
@@ -38,7 +51,7 @@ pub(crate) enum Step {
 /// The next action towards a crafting table and a pickaxe; collecting `logs` first is not crafting's business.
 pub(crate) fn next(state: &State, logs: u32) -> Step {
     if let Some(gui) = &state.gui {
-        return match wish(gui, &state.inventory) {
+        return match wish_at_the_start(gui, &state.inventory) {
             Some((place, buttons)) => Step::Act(click(state, gui, place, buttons)),
             None => Step::Nothing,
         };
@@ -48,7 +61,7 @@ pub(crate) fn next(state: &State, logs: u32) -> Step {
         return Step::Nothing;
     }
     if have(Item::Stick) >= 2 && have(Item::Planks) >= 3 {
-        return go_to_table(state);
+        return go_to(state, Item::CraftingTable, Block::CraftingTable);
     }
     // Sticks are made after the table only: who has some, had one.
     let had_table = have(Item::CraftingTable) > 0 || have(Item::Stick) > 0;
@@ -60,7 +73,7 @@ pub(crate) fn next(state: &State, logs: u32) -> Step {
     Step::Nothing
 }
 
-fn count(inventory: &Inventory, item: Item) -> u32 {
+pub(super) fn count(inventory: &Inventory, item: Item) -> u32 {
     inventory
         .slots
         .iter()
@@ -70,22 +83,25 @@ fn count(inventory: &Inventory, item: Item) -> u32 {
         .sum()
 }
 
-/// Takes the table in hand, places it in front, and opens it; or turns to the one placed before.
-fn go_to_table(state: &State) -> Step {
+/// Takes a table or furnace in hand, places it in front, and opens it; or turns to the one placed before.
+pub(super) fn go_to(state: &State, item: Item, block: Block) -> Step {
     let target = state.player.target(&state.voxels);
     let [x, y, z] = target.map_or([0, -1, 0], |hit| hit.cell);
-    if state.voxels.get(x, y, z) == Block::CraftingTable {
+    let opens = |found: Block| found == block || (block == Block::Furnace && found == Block::LitFurnace);
+    if opens(state.voxels.get(x, y, z)) {
         return Step::Act(press(state, keys::USE));
     }
-    let holds_table =
-        |slot: &usize| state.inventory.slots[*slot].is_some_and(|stack| stack.item == Item::CraftingTable);
-    let Some(slot) = (0..HOTBAR).find(holds_table) else {
-        return look_for_table(state);
+    let holds = |slot: &usize| state.inventory.slots[*slot].is_some_and(|stack| stack.item == item);
+    let Some(slot) = (0..HOTBAR).find(holds) else {
+        return look_for(state, opens);
     };
     if state.inventory.selected != slot {
         return Step::Act(press(state, keys::HOTBAR[slot]));
     }
-    let room = target.is_some_and(|hit| !state.player.body.overlaps(hit.before));
+    // A click on something that opens would open it.
+    let opens_other =
+        matches!(state.voxels.get(x, y, z), Block::CraftingTable | Block::Furnace | Block::LitFurnace);
+    let room = !opens_other && target.is_some_and(|hit| !state.player.body.overlaps(hit.before));
     let pitch_delta = towards(PLACING_PITCH - state.player.pitch, 2.0);
     if pitch_delta != 0.0 {
         return Step::Act(Action { keys: 0, pitch_delta, yaw_delta: 0.0 });
@@ -96,8 +112,8 @@ fn go_to_table(state: &State) -> Step {
     Step::Act(Action { keys: 0, pitch_delta: 0.0, yaw_delta: FASTEST })
 }
 
-/// Turns to a table within reach.
-fn look_for_table(state: &State) -> Step {
+/// Turns to such a block within reach.
+fn look_for(state: &State, such: impl Fn(Block) -> bool) -> Step {
     let eye = state.player.eye();
     let from = eye.map(|value| value.floor() as i32);
     let around = -3..=3;
@@ -107,7 +123,7 @@ fn look_for_table(state: &State) -> Step {
             .clone()
             .flat_map(move |dz| around.clone().map(move |dx| [from[0] + dx, from[1] + dy, from[2] + dz]))
     });
-    let mut tables = cells.filter(|[x, y, z]| state.voxels.get(*x, *y, *z) == Block::CraftingTable);
+    let mut tables = cells.filter(|[x, y, z]| such(state.voxels.get(*x, *y, *z)));
     let Some(table) = tables.next() else { return Step::Nothing };
     let (yaw, pitch) = angles_to(eye, table.map(|value| f64::from(value) + 0.5));
     let yaw_delta = towards(wrap_degrees(yaw - state.player.yaw), 1.0);
@@ -137,9 +153,44 @@ fn plan(gui: &Gui, inventory: &Inventory) -> &'static [(usize, Item)] {
     }
 }
 
+/// Which slot to click next and with which buttons towards the first pickaxe.
+pub(super) fn wish_at_the_start(gui: &Gui, inventory: &Inventory) -> Option<(Place, u32)> {
+    wish(gui, inventory, plan(gui, inventory))
+}
+
+/// As [`wish`], for the whole road.
+pub(super) fn wish_on_the_road(gui: &Gui, inventory: &Inventory) -> Option<(Place, u32)> {
+    wish(gui, inventory, road_plan(gui, inventory))
+}
+
+/// What the grid is to hold on the road to the diamond pickaxe.
+fn road_plan(gui: &Gui, inventory: &Inventory) -> &'static [(usize, Item)] {
+    let have = |item: Item| {
+        let slots = inventory.slots.iter().chain(&gui.grid).chain([&gui.carried]).flatten();
+        slots.filter(|stack| stack.item == item).map(|stack| u32::from(stack.count)).sum::<u32>()
+    };
+    if gui.kind == GuiKind::Inventory {
+        return if have(Item::CraftingTable) == 0 { &TABLE } else { &[] };
+    }
+    let pickaxes = [
+        (Item::DiamondPickaxe, Item::Diamond, &DIAMOND),
+        (Item::IronPickaxe, Item::IronIngot, &IRON),
+        (Item::StonePickaxe, Item::Cobblestone, &STONE),
+        (Item::WoodenPickaxe, Item::Planks, &PICKAXE),
+    ];
+    let worth = pickaxes.iter().position(|(made, _, _)| have(*made) > 0).unwrap_or(pickaxes.len());
+    if let Some(next) = pickaxes[..worth].iter().position(|(_, of, _)| have(*of) >= 3) {
+        // Sticks for all pickaxes to come: planks may have become fuel by then.
+        let sticks = 2 * (next as u32 + 1);
+        let more = have(Item::Stick) < sticks && have(Item::Planks) + 4 * have(Item::Log) >= 2;
+        return if more { &MORE_STICKS } else { pickaxes[next].2 };
+    }
+    let furnace = have(Item::Furnace) == 0 && have(Item::Cobblestone) >= 8 && have(Item::IronIngot) < 3;
+    if furnace && have(Item::StonePickaxe) > 0 { &FURNACE } else { &[] }
+}
+
 /// Which slot to click next and with which buttons; nothing when the screen can be closed.
-fn wish(gui: &Gui, inventory: &Inventory) -> Option<(Place, u32)> {
-    let plan = plan(gui, inventory);
+fn wish(gui: &Gui, inventory: &Inventory, plan: &[(usize, Item)]) -> Option<(Place, u32)> {
     let missing = || plan.iter().filter(|(cell, _)| gui.grid[*cell].is_none());
     let made = gui.result().map(|stack| stack.item);
     let carried = gui.carried.map(|stack| stack.item);
@@ -161,14 +212,17 @@ fn wish(gui: &Gui, inventory: &Inventory) -> Option<(Place, u32)> {
             None => None,
         };
     }
-    let logs = gui.kind == GuiKind::Inventory && !plan.is_empty() && gui.grid.iter().all(Option::is_none);
+    let short =
+        count(inventory, Item::Planks) < plan.iter().filter(|(_, item)| *item == Item::Planks).count() as u32;
+    let logs =
+        (gui.kind == GuiKind::Inventory || short) && !plan.is_empty() && gui.grid.iter().all(Option::is_none);
     let wanted = logs.then_some(Item::Log).into_iter().chain(missing().map(|(_, item)| *item));
     let slot = wanted.filter_map(|item| slot_of(Some(Stack::new(item, 1)))).next()?;
     Some((Place::Inventory(slot), keys::ATTACK))
 }
 
 /// Moves the cursor onto a slot, then clicks.
-fn click(state: &State, gui: &Gui, place: Place, buttons: u32) -> Action {
+pub(super) fn click(state: &State, gui: &Gui, place: Place, buttons: u32) -> Action {
     let centre = gui.centre(place);
     let [dx, dy] = [0, 1].map(|axis| centre[axis] - gui.cursor[axis]);
     if dx.abs() <= ON_SLOT && dy.abs() <= ON_SLOT {

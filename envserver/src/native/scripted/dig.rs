@@ -10,8 +10,8 @@ use crate::native::mining;
 use crate::task::Task;
 use crate::world::Action;
 
-/// How far around the player blocks are looked for.
-const AROUND: i32 = 24;
+/// How far around the player blocks are looked for: half the world's period.
+const AROUND: i32 = 63;
 /// Ticks after which a block that has not been got is given up for another.
 const PATIENCE: u64 = 1200;
 /// Ticks between two looks around that found nothing.
@@ -29,6 +29,11 @@ pub(crate) struct Dig {
 }
 
 impl Dig {
+    /// A player who digs for one kind of block until that many of what it drops are carried.
+    pub(crate) fn only(block: Block, item: Item, most: u32) -> Self {
+        Self { wanted: vec![(block, item, most)], ..Self::default() }
+    }
+
     /// A player who digs for what the task pays and pickaxes bring.
     pub(crate) fn for_task(task: &Task) -> Self {
         let dug = |block: &Block| block.harvest_tier() > 0 && *block != Block::LitFurnace;
