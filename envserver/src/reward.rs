@@ -3,12 +3,14 @@
 //! A unit pays when the number obtained, less what was dropped or placed, exceeds every earlier value: dropping
 //! and re-collecting, or placing and breaking, earns nothing.
 
+use crate::native::item::Item;
 use crate::task::{PaidFor, RewardRule, Task};
 use crate::world::{Event, EventKind};
 
 #[derive(Clone, Debug)]
 struct Account {
     rule: RewardRule,
+    is_tool: bool,
     net: i64,
     /// The greatest `net` so far: what has been considered for payment.
     highest: i64,
@@ -19,7 +21,9 @@ impl Account {
         match kind {
             EventKind::Pickup if self.rule.on != PaidFor::Craft => 1,
             EventKind::CraftItem if self.rule.on != PaidFor::Pickup => 1,
-            EventKind::Drop | EventKind::UseItem => -1,
+            EventKind::Drop => -1,
+            // Using a tool does not use it up.
+            EventKind::UseItem if !self.is_tool => -1,
             _ => 0,
         }
     }
@@ -46,7 +50,10 @@ pub struct RewardLedger {
 impl RewardLedger {
     /// A fresh episode of `task`.
     pub fn new(task: &Task) -> Self {
-        let open = |rule: &RewardRule| Account { rule: rule.clone(), net: 0, highest: 0 };
+        let open = |rule: &RewardRule| {
+            let is_tool = Item::from_name(&rule.item).is_some_and(|item| item.tool().is_some());
+            Account { rule: rule.clone(), is_tool, net: 0, highest: 0 }
+        };
         Self { accounts: task.rewards.iter().map(open).collect() }
     }
 
@@ -82,6 +89,15 @@ mod tests {
         assert_eq!(ledger.pay(&event(EventKind::Pickup, 2)), 1.0);
         ledger.reset();
         assert_eq!(ledger.pay(&event(EventKind::Pickup, 1)), 1.0);
+    }
+
+    #[test]
+    fn using_a_tool_does_not_lower_what_the_next_one_pays() {
+        let mut ledger = RewardLedger::new(&Task::resolve("diamond_pickaxe").unwrap());
+        let pickaxe = Event { kind: EventKind::CraftItem, item: "diamond_pickaxe", quantity: 1 };
+        assert_eq!(ledger.pay(&pickaxe), 8.0);
+        assert_eq!(ledger.pay(&Event { kind: EventKind::UseItem, ..pickaxe }), 0.0);
+        assert_eq!(ledger.pay(&pickaxe), 8.0);
     }
 
     #[test]

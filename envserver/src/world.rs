@@ -83,6 +83,16 @@ impl Action {
         })
     }
 
+    /// The same action with whatever has no meaning left out: for worlds that are handed actions nobody checked.
+    pub fn tamed(&self) -> Self {
+        let degrees = |value: f32| if value.is_finite() { value.clamp(-180.0, 180.0) } else { 0.0 };
+        Self {
+            keys: self.keys & keys::ALL,
+            pitch_delta: degrees(self.pitch_delta),
+            yaw_delta: degrees(self.yaw_delta),
+        }
+    }
+
     /// Whether any bit of `mask` is held.
     pub const fn holds(&self, mask: u32) -> bool {
         self.keys & mask != 0

@@ -160,6 +160,11 @@ impl Block {
         }
     }
 
+    /// The block without its fire: the game counts both furnaces as one.
+    pub fn unlit(self) -> Block {
+        if self == Block::LitFurnace { Block::Furnace } else { self }
+    }
+
     /// How long the block takes to break, in the game's unit; `None` where it cannot be broken.
     pub fn hardness(self) -> Option<f32> {
         match self {

@@ -86,7 +86,7 @@ impl World for NativeWorld {
     }
 
     fn step(&mut self, action: &Action) -> Tick {
-        self.state.step(action)
+        self.state.step(&action.tamed())
     }
 
     fn render(&mut self, height: usize, width: usize, out: &mut Vec<u8>) {
@@ -283,7 +283,7 @@ impl State {
     /// Middle click: selects the hotbar slot that holds the targeted block's item.
     fn pick(&mut self, target: Option<Hit>) {
         let Some(hit) = target else { return };
-        let name = self.voxels.get(hit.cell[0], hit.cell[1], hit.cell[2]).name();
+        let name = self.voxels.get(hit.cell[0], hit.cell[1], hit.cell[2]).unlit().name();
         let holds = |slot: &usize| self.inventory.slots[*slot].is_some_and(|stack| stack.item.name() == name);
         if let Some(slot) = (0..HOTBAR).find(holds) {
             self.inventory.selected = slot;
@@ -347,5 +347,7 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod tech_tree;
 #[cfg(test)]
 mod tests;

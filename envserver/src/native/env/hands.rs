@@ -31,12 +31,15 @@ impl State {
     }
 
     fn break_block(&mut self, strike: Strike, events: &mut Vec<Event>) {
-        events.push(Event { kind: EventKind::MineBlock, item: strike.block.name(), quantity: 1 });
+        events.push(Event { kind: EventKind::MineBlock, item: strike.block.unlit().name(), quantity: 1 });
         self.leave(strike.cell, strike.block, strike.held);
         if matches!(strike.block, Block::Furnace | Block::LitFurnace) {
             self.scatter_furnace(strike.cell, events);
         }
         self.change(strike.cell, Block::Air);
+        if let Some(tool) = strike.held.filter(|item| item.tool().is_some()) {
+            events.push(Event { kind: EventKind::UseItem, item: tool.name(), quantity: 1 });
+        }
         let hand = &mut self.inventory.slots[self.inventory.selected];
         if let Some(broken) = wear(hand, strike.block) {
             events.push(Event { kind: EventKind::BreakItem, item: broken.name(), quantity: 1 });

@@ -164,6 +164,33 @@ fn a_table_is_placed_and_opened_by_using_it() {
 }
 
 #[test]
+fn unchecked_actions_do_what_is_left_of_them() {
+    let task = Task::resolve("chop").unwrap();
+    let odd = [
+        (f32::NAN, 3.0, 1 << 31),
+        (f32::INFINITY, f32::NEG_INFINITY, !keys::ALL),
+        (1e30, -1e30, keys::INVENTORY | 1 << 27),
+        (f32::NAN, f32::NAN, keys::ATTACK),
+        (-1e9, f32::MIN_POSITIVE, !(keys::ESC | keys::INVENTORY)),
+    ];
+    let (mut wild, mut tame) = (NativeWorld::new(), NativeWorld::new());
+    wild.reset(1, &task).unwrap();
+    tame.reset(1, &task).unwrap();
+    for (pitch_delta, yaw_delta, held) in odd.into_iter().cycle().take(50) {
+        let action = Action { keys: held, pitch_delta, yaw_delta };
+        wild.step(&action);
+        let finite = |value: f32| if value.is_finite() { value } else { 0.0 };
+        tame.step(&Action::sanitised(held & keys::ALL, finite(pitch_delta), finite(yaw_delta)).unwrap());
+        assert_eq!(wild.state_hash(), tame.state_hash());
+        let player = &wild.state.player;
+        assert!(player.pitch.abs() <= 90.0 && player.yaw.abs() <= 180.0);
+        assert!(player.body.position.iter().all(|value| value.is_finite()));
+        let cursor = wild.state.gui.as_ref().map_or([0.0; 2], |gui| gui.cursor);
+        assert!((0.0..640.0).contains(&cursor[0]) && (0.0..360.0).contains(&cursor[1]));
+    }
+}
+
+#[test]
 fn tasks_of_other_worlds_and_impossible_spawns_are_refused() {
     let mut world = NativeWorld::new();
     let elsewhere = Task::parse("name='x'\nworld='luanti'\nepisode_steps=5").unwrap();
