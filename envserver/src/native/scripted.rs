@@ -20,6 +20,7 @@ use crate::world::Action;
 use chop::Chop;
 use craft::Step;
 use dig::Dig;
+use road::Road;
 
 /// Logs after which a crafting player goes on to craft.
 const LOGS_TO_CRAFT: u32 = 3;
@@ -29,6 +30,8 @@ const LOGS_TO_CRAFT: u32 = 3;
 pub(crate) struct Scripted {
     chop: Chop,
     dig: Dig,
+    /// For tasks that pay for what comes after the wooden pickaxe.
+    road: Option<Road>,
     crafts: bool,
     /// What was advised for which tick: asking twice changes nothing.
     last: Option<(u64, Action)>,
@@ -38,7 +41,10 @@ impl Scripted {
     /// A player for that task: it crafts if the task pays for crafted things.
     pub(crate) fn for_task(task: &Task) -> Self {
         let crafts = task.rewards.iter().any(|rule| rule.item == Item::CraftingTable.name());
-        Self { crafts, dig: Dig::for_task(task), ..Self::default() }
+        let beyond = [Item::StonePickaxe, Item::Furnace, Item::IronPickaxe, Item::DiamondPickaxe];
+        let pays = |item: &Item| task.rewards.iter().any(|rule| rule.item == item.name());
+        let road = beyond.iter().any(pays).then(Road::default);
+        Self { crafts, dig: Dig::for_task(task), road, ..Self::default() }
     }
 
     /// The next action.
@@ -54,6 +60,9 @@ impl Scripted {
     }
 
     fn decide(&mut self, state: &State) -> Action {
+        if let Some(road) = &mut self.road {
+            return road.next(state);
+        }
         let step = if self.crafts { craft::next(state, LOGS_TO_CRAFT) } else { Step::Nothing };
         match step {
             Step::Act(action) => action,
