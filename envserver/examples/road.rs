@@ -1,7 +1,7 @@
 //! How far the scripted player gets on the road to the diamond pickaxe, seed by seed, through the same interface as any
 //! agent: actions in, events out.
 //!
-//! `cargo run --release -p vpt-envserver --example road -- 50`
+//! `cargo run --release -p vpt-envserver --example road -- [SEEDS [FIRST]]`
 
 use vpt_envserver::episode::Episode;
 use vpt_envserver::native::NativeWorld;
@@ -12,10 +12,12 @@ const TICKS: u32 = 24_000;
 const GOALS: [&str; 5] = ["wooden_pickaxe", "stone_pickaxe", "iron_ingot", "iron_pickaxe", "diamond_pickaxe"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let seeds: u64 = std::env::args().nth(1).map_or(Ok(50), |text| text.parse())?;
+    let number =
+        |at: usize, otherwise: u64| std::env::args().nth(at).map_or(Ok(otherwise), |text| text.parse());
+    let (seeds, first) = (number(1, 50)?, number(2, 0)?);
     let task = Task { episode_steps: TICKS, ..Task::resolve("diamond_pickaxe")? };
     let mut arrived = Vec::new();
-    for seed in 0..seeds {
+    for seed in first..first + seeds {
         let mut world = NativeWorld::new();
         let mut episode = Episode::new(task.clone(), 0);
         episode.start(&mut world, seed)?;

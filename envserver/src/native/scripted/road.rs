@@ -31,6 +31,8 @@ const CRAMPED: u32 = 70;
 const DIGGING: u32 = 60;
 /// Gaze while digging room, degrees.
 const AHEAD: f32 = 25.0;
+/// Ticks of chopping without a log after which it is done another way.
+const FRUITLESS: u64 = 300;
 /// Hotbar slots that are kept free of what is of no use.
 const SPARE: usize = 2;
 /// Ticks between two throws.
@@ -40,6 +42,9 @@ const TIDY: u64 = 400;
 #[derive(Clone, Debug)]
 pub(crate) struct Road {
     chop: Chop,
+    log: Dig,
+    /// Logs carried, and since when that many.
+    logs: (u32, u64),
     stone: Dig,
     iron: Dig,
     diamond: Dig,
@@ -54,6 +59,8 @@ impl Default for Road {
     fn default() -> Self {
         Self {
             chop: Chop::default(),
+            log: Dig::only(Block::Log, Item::Log, LOGS),
+            logs: (0, 0),
             stone: Dig::only(Block::Stone, Item::Cobblestone, STONES),
             iron: Dig::only(Block::IronOre, Item::IronOre, IN_A_PICKAXE),
             diamond: Dig::only(Block::DiamondOre, Item::Diamond, IN_A_PICKAXE),
@@ -132,8 +139,18 @@ impl Road {
     fn first_pickaxe(&mut self, state: &State) -> Action {
         match craft::next(state, LOGS) {
             Step::Act(action) => action,
-            Step::Nothing => self.chop.next(state),
+            Step::Nothing => self.wood(state),
         }
+    }
+
+    /// Chops; where that has brought nothing for long, by the way to a log that digs through what is between.
+    fn wood(&mut self, state: &State) -> Action {
+        let logs = count(&state.inventory, Item::Log);
+        if logs != self.logs.0 {
+            self.logs = (logs, state.ticks);
+        }
+        let dug = if state.ticks > self.logs.1 + FRUITLESS { self.log.next(state) } else { None };
+        dug.unwrap_or_else(|| self.chop.next(state))
     }
 
     /// Digs for what the next pickaxe is made of; a table that stands by comes along.
