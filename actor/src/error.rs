@@ -41,6 +41,17 @@ pub enum ActorError {
         /// What it says.
         reason: String,
     },
+    /// A slot broke in a run that has to be the same every time.
+    #[error(
+        "slot {slot} lost its world ({reason}): a deterministic run cannot go on without it; start it anew, or set \
+         learner.deterministic = false"
+    )]
+    DeterministicLoss {
+        /// The slot.
+        slot: u32,
+        /// What happened.
+        reason: String,
+    },
     /// The network could not be built or run.
     #[error("policy: {0}")]
     Policy(#[from] PolicyError),

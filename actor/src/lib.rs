@@ -6,6 +6,7 @@
 //! - [`run`]: the role: `rollout` (one loop per group of slots), `uplink`, `weights`, ops port, drain
 //! - `env_client`, `env_slot`, `lane`: a Play stream, the episode on it, its place in a group
 //! - `inference`: the named thread that runs the policy; `acting_policy`: a published version ready to act
+//! - `terms`: what the learner asks for; `policy_shelf`: versions that wait for their round
 //! - `unroll`: T steps of one slot as a message; `uplink`: credits, chunks, acks, resend
 //! - `ledger`, `activity`: env steps by fate, wall clock by state
 //! - [`record`](mod@record), [`evaluate`](mod@evaluate), [`player`], `lockstep`: fixed episodes played to their end
@@ -23,11 +24,13 @@ mod ledger;
 mod lockstep;
 pub mod metrics;
 pub mod player;
+mod policy_shelf;
 pub mod record;
 mod rollout;
 mod run;
 mod slips;
 mod statistics;
+mod terms;
 mod unroll;
 mod uplink;
 mod version;

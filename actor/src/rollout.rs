@@ -16,6 +16,7 @@ use crate::env_slot::Outcome;
 use crate::error::ActorError;
 use crate::lane::Lane;
 use crate::metrics;
+use crate::terms::Schedule;
 use crate::unroll::UnrollBuilder;
 use memory_age::MemoryAge;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub(crate) struct Group {
     /// Steps of the group so far.
     steps: u64,
     memory_age: MemoryAge,
+    /// The last slot whose session broke, and why.
+    lost: Option<(u32, String)>,
 }
 
 impl Group {
@@ -48,37 +51,50 @@ impl Group {
         let Some(policy) = context.first_policy(index).await else {
             return Ok(());
         };
-        if context.unroll_length(index).await.is_none() {
+        if context.terms(index).await.is_none() {
             return Ok(());
         }
         let lanes = context.lanes(index);
         let state = policy.initial_state(lanes.len())?;
         let window = policy.config().maxlen() * policy.config().n_recurrence_layers;
         let memory_age = MemoryAge::new(window as u64, policy.version());
-        let mut group = Self { index, context, lanes, policy, state, next: None, steps: 0, memory_age };
+        let mut group =
+            Self { index, context, lanes, policy, state, next: None, steps: 0, memory_age, lost: None };
         group.roll_out().await
     }
 
     async fn roll_out(&mut self) -> Result<(), ActorError> {
         while !self.context.shutdown.is_cancelled() {
             let joined = self.admit().await?;
-            let swapped = self.follow_weights();
+            // Read at each boundary: a restarted learner may want another length.
+            let Some(terms) = self.context.terms(self.index).await else {
+                break;
+            };
+            let swapped = match &terms.schedule {
+                None => self.follow_weights(),
+                Some(schedule) => {
+                    self.check_lost()?;
+                    if !self.lanes.iter_mut().all(|lane| lane.running().is_some()) {
+                        // The first round needs them all.
+                        tokio::time::sleep(ADMIT_POLL).await;
+                        continue;
+                    }
+                    let Some(swapped) = self.follow_schedule(schedule).await else { break };
+                    swapped
+                }
+            };
             if joined || swapped {
                 // Frame T runs again: with new weights for the next unroll, or with the newcomers in its batch. The
                 // bootstrap value that went out stays the old version's.
                 self.next = None;
             }
-            // Read at each boundary: a restarted learner may want another length.
-            let Some(length) = self.context.unroll_length(self.index).await else {
-                break;
-            };
             if self.context.shutdown.is_cancelled()
                 || !self.lanes.iter_mut().any(|lane| lane.running().is_some())
             {
                 continue;
             }
             let start = self.state.clone();
-            if self.play_unroll(length).await? {
+            if self.play_unroll(terms.unroll_length).await? {
                 self.send_unrolls(start).await?;
             }
         }
@@ -120,6 +136,27 @@ impl Group {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Acts with the version that the schedule gives the next round; none when told to stop.
+    async fn follow_schedule(&mut self, schedule: &Schedule) -> Option<bool> {
+        let round = self.lanes.first().map_or(0, |lane| lane.sequence);
+        let sequence = schedule.sequence(round);
+        let policy = self.context.scheduled_policy(self.index, sequence).await?;
+        if policy.version().sequence == self.policy.version().sequence {
+            return Some(false);
+        }
+        self.memory_age.swapped(self.steps, policy.version());
+        self.policy = policy;
+        Some(true)
+    }
+
+    /// In a deterministic run a slot that lost its world ends the actor.
+    fn check_lost(&mut self) -> Result<(), ActorError> {
+        match self.lost.take() {
+            Some((slot, reason)) => Err(ActorError::DeterministicLoss { slot, reason }),
+            None => Ok(()),
         }
     }
 
@@ -279,6 +316,7 @@ impl Group {
     }
 
     fn break_off(&mut self, row: usize, fault: &EnvFault) {
+        self.lost = Some((self.lanes[row].slot, fault.detail.clone()));
         let context = &self.context;
         self.lanes[row].break_off(fault, &context.env, &context.config, &context.ledger);
     }

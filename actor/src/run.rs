@@ -8,6 +8,7 @@ use crate::error::ActorError;
 use crate::inference::Inference;
 use crate::ledger::Ledger;
 use crate::metrics;
+use crate::policy_shelf::PolicyShelf;
 use crate::rollout::{Group, RolloutContext};
 use crate::uplink::Uplink;
 use crate::weights::WeightsFollower;
@@ -71,7 +72,8 @@ async fn run_tasks(setup: ActorSetup, health: Health, stop: &CancellationToken) 
     let ActorSetup { actor: config, policy, world, run_seed } = setup;
     let identity = ActorIdentity { actor_id: config.id.clone(), incarnation: incarnation() };
     tracing::info!(actor_id = config.id, incarnation = identity.incarnation, "actor starts");
-    let (unroll_length_tx, unroll_length) = watch::channel(None);
+    let (terms_tx, terms) = watch::channel(None);
+    let shelf = PolicyShelf::new();
     let (policies_tx, policies) = watch::channel(None);
     // The bound that counts is the outbox's; this one only hands over.
     let (outbox, inbox) = mpsc::channel(1);
@@ -89,7 +91,8 @@ async fn run_tasks(setup: ActorSetup, health: Health, stop: &CancellationToken) 
         )?,
         inference: Inference::start(config.groups)?,
         policies: policies.clone(),
-        unroll_length,
+        terms,
+        shelf: shelf.clone(),
         outbox,
         ledger: ledger.clone(),
         activity: activity.clone(),
@@ -105,15 +108,22 @@ async fn run_tasks(setup: ActorSetup, health: Health, stop: &CancellationToken) 
     drop(context);
     let architecture = policy.fingerprint();
     tasks.spawn(
-        WeightsFollower { config: config.clone(), policy, policies: policies_tx, shutdown: stop.clone() }
-            .run(),
+        WeightsFollower {
+            config: config.clone(),
+            policy,
+            policies: policies_tx,
+            shelf: shelf.clone(),
+            shutdown: stop.clone(),
+        }
+        .run(),
     );
     let uplink = Uplink {
         config,
         identity,
         architecture,
         inbox,
-        unroll_length: unroll_length_tx,
+        terms: terms_tx,
+        shelf,
         policies: policies.clone(),
         ledger,
         shutdown: stop.clone(),

@@ -9,6 +9,8 @@ use crate::env_client::endpoint;
 use crate::error::ActorError;
 use crate::ledger::Ledger;
 use crate::metrics;
+use crate::policy_shelf::PolicyShelf;
+use crate::terms::Terms;
 use crate::unroll::EncodedUnroll;
 use outbox::Outbox;
 use std::sync::Arc;
@@ -36,7 +38,8 @@ pub(crate) struct Uplink {
     pub(crate) identity: ActorIdentity,
     pub(crate) architecture: String,
     pub(crate) inbox: mpsc::Receiver<EncodedUnroll>,
-    pub(crate) unroll_length: watch::Sender<Option<usize>>,
+    pub(crate) terms: watch::Sender<Option<Terms>>,
+    pub(crate) shelf: Arc<PolicyShelf>,
     pub(crate) policies: watch::Receiver<Option<Arc<ActingPolicy>>>,
     pub(crate) ledger: Ledger,
     pub(crate) shutdown: CancellationToken,
@@ -65,6 +68,8 @@ impl Break {
             | Code::Unauthenticated => Self::Refused { detail },
             Code::Unavailable => Self::new("unavailable", detail),
             Code::DeadlineExceeded => Self::new("timeout", detail),
+            // What the learner says comes without a cause; a connection that broke has one.
+            _ if std::error::Error::source(status).is_some() => Self::new("closed", detail),
             _ => Self::new("status", detail),
         }
     }
@@ -106,7 +111,7 @@ impl Uplink {
             let Err(broken) = self.deliver(&client, &mut delivery).await else {
                 break;
             };
-            if self.unroll_length.borrow().is_some() && began.elapsed() > backoff_reset_after(&self.config) {
+            if self.terms.borrow().is_some() && began.elapsed() > backoff_reset_after(&self.config) {
                 backoff.reset();
                 away_since = Instant::now();
             }

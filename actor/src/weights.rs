@@ -7,6 +7,7 @@ use crate::config::{ActorConfig, seconds};
 use crate::env_client::endpoint;
 use crate::error::ActorError;
 use crate::metrics;
+use crate::policy_shelf::PolicyShelf;
 use crate::version::Version;
 use candle_core::Device;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(crate) struct WeightsFollower {
     pub(crate) config: ActorConfig,
     pub(crate) policy: PolicyConfig,
     pub(crate) policies: watch::Sender<Option<Arc<ActingPolicy>>>,
+    pub(crate) shelf: Arc<PolicyShelf>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -230,7 +232,9 @@ impl WeightsFollower {
             Err(_) => return Err(Fault::new("format", "building the policy panicked")),
         };
         tracing::info!(policy_version = %version, bytes = manifest.total_bytes, "new weights");
-        self.policies.send_replace(Some(Arc::new(policy)));
+        let policy = Arc::new(policy);
+        self.shelf.put(policy.clone());
+        self.policies.send_replace(Some(policy));
         Ok(())
     }
 

@@ -37,11 +37,32 @@ pub enum Command {
     Eval(EvalArgs),
     /// Run a published network over recorded frames: log-probabilities, values and memory out.
     Infer(InferArgs),
+    /// Run again what was recorded, and check that it is the same.
+    #[command(subcommand)]
+    Replay(ReplayCommand),
     /// Show one screen of what a learner is doing.
     Status(StatusArgs),
     /// Measure a part of the system; the last line printed is one JSON object.
     #[command(subcommand)]
     Bench(BenchCommand),
+}
+
+/// What to run again.
+#[derive(Debug, Subcommand)]
+pub enum ReplayCommand {
+    /// Train again on a run's journal, from the oldest checkpoint it reaches back to, and compare every version.
+    ///
+    /// The run must have been trained with `learner.journal.mode = "payload"`. Every published version and every later
+    /// checkpoint must come out the same to the last bit, also those trained after a crash. Nothing in DIR is changed.
+    Training(ReplayTrainingArgs),
+}
+
+/// Arguments of `vpt replay training`.
+#[derive(Debug, Args)]
+pub struct ReplayTrainingArgs {
+    /// Folder of the run: what was `learner.out`, or the `--out` of `vpt up`.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// Where the configuration comes from: built-in defaults < file < `VPT__SECTION__KEY` variables < `--set`.

@@ -5,6 +5,7 @@ mod bench;
 mod eval;
 mod infer;
 mod record;
+mod replay;
 mod role;
 mod status;
 mod worlds;
@@ -82,6 +83,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Eval(args) => runtime()?.block_on(eval::run(args)),
         Command::Infer(args) => infer::run(&args),
+        Command::Replay(command) => replay::run(command),
         Command::Status(args) => runtime()?.block_on(status::run(&args.learner)),
         Command::Bench(command) => bench::run(command),
     }

@@ -124,8 +124,8 @@ impl BcLoop<'_> {
                 self.validate()?;
             }
             if updates.is_multiple_of(self.session.setup.learner.checkpoint.every_updates) {
-                // Logged and counted inside; the next point tries again.
-                let _ = self.checkpoint();
+                let lanes = self.lanes_file()?;
+                self.session.checkpoint(self.trainer, lanes)?;
             }
         }
         if recent.updates > 0 {
@@ -136,7 +136,8 @@ impl BcLoop<'_> {
         }
         self.session.flush();
         self.session.status.set_phase("done");
-        self.checkpoint()
+        let lanes = self.lanes_file()?;
+        self.session.last_checkpoint(self.trainer, lanes)
     }
 
     fn progress(&self) -> f64 {
@@ -244,11 +245,11 @@ impl BcLoop<'_> {
         Ok(())
     }
 
-    fn checkpoint(&mut self) -> Result<(), LearnerError> {
+    /// What a checkpoint of this stage has besides; gives the session its version.
+    fn lanes_file(&mut self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnerError> {
         // Nothing is published in this stage: a checkpoint's version counts updates.
         self.session.version = Version::new(self.session.version.epoch, self.trainer.counters.bc_updates);
-        let lanes = lanes::to_bytes(&self.state)?;
-        self.session.checkpoint(self.trainer, vec![(LANES_FILE, lanes)])
+        Ok(vec![(LANES_FILE, lanes::to_bytes(&self.state)?)])
     }
 }
 

@@ -32,6 +32,8 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const LATEST: &str = "latest";
 /// Weights inside a checkpoint.
 pub const POLICY_FILE: &str = "policy.safetensors";
+/// The frozen policy's recurrent states, one a slot.
+pub(crate) const FROZEN_STREAMS_FILE: &str = "frozen_streams.safetensors";
 
 pub(crate) const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 pub(crate) const AUX_OPTIMIZER_FILE: &str = "aux_optimizer.safetensors";
@@ -157,6 +159,18 @@ pub fn load_weights(path: &Path) -> Result<Weights, CheckpointError> {
     }
     let loaded = load_policy(path)?;
     Ok(Weights { config: Some(loaded.config), parameters: loaded.parameters })
+}
+
+/// Every whole checkpoint in `out/checkpoints`, oldest first; damaged ones are left out.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(crate) fn kept_checkpoints(out: &Path) -> Result<Vec<Stored>, CheckpointError> {
+    let folder = CheckpointFolder::existing(out);
+    let stored = folder.names()?.into_iter().map(|name| read(&folder.dir().join(name), &[]));
+    Ok(stored
+        .filter_map(|stored| stored.inspect_err(|error| tracing::warn!(%error, "left out")).ok())
+        .collect())
 }
 
 /// The checkpoint folder that `path` stands for.

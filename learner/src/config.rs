@@ -8,6 +8,8 @@ use vpt_policy::{AdamConfig, ExportDType, Precision, WeightDecay};
 pub use self::stages::{BcConfig, LrSchedule, PpgConfig, ValueGradientSetting};
 use crate::admission::AdmissionConfig;
 use crate::error::LearnerError;
+use crate::journal::{JournalConfig, JournalMode};
+use crate::schedule::ScheduleConfig;
 
 mod stages;
 
@@ -60,6 +62,13 @@ pub struct LearnerConfig {
     /// Longest gap between two heartbeats of the training thread before `/livez` fails, in seconds; more than the
     /// longest optimiser step. Waiting for data beats.
     pub heartbeat_deadline_seconds: f64,
+    /// Trains on unrolls in a logical order instead of that of their arrival, so that every run of the same config ends
+    /// with the same weights.
+    pub deterministic: bool,
+    /// That order.
+    pub schedule: ScheduleConfig,
+    /// What is kept on disk of the unrolls that were let in.
+    pub journal: JournalConfig,
     /// Behavioural cloning.
     pub bc: BcConfig,
     /// Phasic policy gradient.
@@ -88,6 +97,9 @@ impl Default for LearnerConfig {
             precision: Precision::F32,
             unroll_length: 32,
             heartbeat_deadline_seconds: 300.0,
+            deterministic: false,
+            schedule: ScheduleConfig::default(),
+            journal: JournalConfig::default(),
             bc: BcConfig::default(),
             ppg: PpgConfig::default(),
             optimizer: OptimizerConfig::default(),
@@ -210,7 +222,7 @@ impl LearnerConfig {
     /// [`LearnerError::Config`] for the first value that makes no sense.
     pub fn validate(&self) -> Result<(), LearnerError> {
         let (bc, ppg) = (&self.bc, &self.ppg);
-        let rules: [(&'static str, bool, &'static str); 20] = [
+        let rules: [(&'static str, bool, &'static str); 25] = [
             ("unroll_length", self.unroll_length > 0, "must be at least 1"),
             (
                 "precision",
@@ -252,6 +264,23 @@ impl LearnerConfig {
             ("ppg.value_head_lr", ppg.value_head_lr >= 0.0, "must not be negative"),
             ("ppg.action_head_lr", ppg.action_head_lr >= 0.0, "must not be negative"),
             ("ppg.return_window", ppg.return_window > 0, "must be at least 1"),
+            (
+                "ppg.max_seconds",
+                !self.deterministic || self.stage != Stage::Ppg || ppg.max_seconds == 0.0,
+                "must be 0 when learner.deterministic is true: a clock is not deterministic",
+            ),
+            ("schedule.actors", self.schedule.actors > 0, "must be at least 1"),
+            ("schedule.lag_phases", self.schedule.lag_phases <= 64, "must be at most 64"),
+            (
+                "journal.max_bytes",
+                self.journal.mode == JournalMode::Off || self.journal.max_bytes >= 1 << 20,
+                "must be at least 1048576",
+            ),
+            (
+                "bc.max_seconds",
+                !self.deterministic || self.stage != Stage::Bc || bc.max_seconds == 0.0,
+                "must be 0 when learner.deterministic is true: a clock is not deterministic",
+            ),
             ("checkpoint.every_phases", self.checkpoint.every_phases > 0, "must be at least 1"),
             ("checkpoint.every_updates", self.checkpoint.every_updates > 0, "must be at least 1"),
             ("checkpoint.keep", self.checkpoint.keep > 0, "must be at least 1"),

@@ -8,6 +8,7 @@ use vpt_proto::tensor::TensorError;
 
 use crate::checkpoint::CheckpointError;
 use crate::event_log::EventLogError;
+use crate::journal::JournalError;
 use crate::version::Version;
 
 /// Failure of the learner.
@@ -70,6 +71,22 @@ pub enum LearnerError {
         /// The configured stage.
         expected: &'static str,
     },
+    /// The journal cannot be written or used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An unroll in the journal that this config does not take.
+    #[error(
+        "the journal's unroll of slot {slot}, sequence {sequence} does not fit: {reason}; resume with the config that \
+         the run was started with"
+    )]
+    JournalUnroll {
+        /// Its slot.
+        slot: u32,
+        /// Its sequence.
+        sequence: u64,
+        /// What does not fit.
+        reason: String,
+    },
     /// The network refused.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -85,6 +102,28 @@ pub enum LearnerError {
         /// The tensor.
         name: String,
     },
+    /// The frozen policy's streams in a checkpoint do not fit.
+    #[error("the frozen policy's streams in the checkpoint do not fit: {reason}")]
+    FrozenStreams {
+        /// What does not.
+        reason: String,
+    },
+    /// A folder from which training cannot be run again.
+    #[error(
+        "{} has no checkpoint that its journal reaches back to: training can be run again where it was journalled, with \
+         learner.journal.mode = \"payload\"",
+        path.display()
+    )]
+    NothingToReplay {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A deterministic run that cannot be taken up again.
+    #[error(
+        "a deterministic run goes on bit for bit only with learner.journal.mode = \"payload\"; start it anew with that, \
+         or set learner.deterministic = false to go on from its checkpoint"
+    )]
+    DeterministicResume,
     /// Recorded play could not be read.
     #[error("learner.bc.data_dir: {0}")]
     Dataset(#[from] ShardError),

@@ -4,6 +4,8 @@
 //! After a gap (an unroll that was dropped or evicted, a new slot in mid-episode) the state starts empty, and the KL of
 //! the next `maxlen` steps is masked and counted, or until an episode starts, from where it is exact again.
 
+mod saved;
+
 use std::collections::HashMap;
 
 use candle_core::Tensor;

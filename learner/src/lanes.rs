@@ -1,4 +1,4 @@
-//! The recurrent states of the BC stage's streams as bytes of a checkpoint.
+//! Recurrent states of several streams as bytes of a checkpoint.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,19 @@ use crate::error::LearnerError;
 
 /// A safetensors file with `layer<i>.{mask,keys,values}`.
 pub(crate) fn to_bytes(state: &RecurrentState) -> Result<Vec<u8>, LearnerError> {
+    to_bytes_with(state, None)
+}
+
+/// The same, with entries in the file's metadata.
+pub(crate) fn to_bytes_with(
+    state: &RecurrentState,
+    metadata: Option<HashMap<String, String>>,
+) -> Result<Vec<u8>, LearnerError> {
     let tensors = state.layers.iter().enumerate().flat_map(|(i, layer)| {
         [("mask", &layer.mask), ("keys", &layer.keys), ("values", &layer.values)]
             .map(|(field, tensor)| (format!("layer{i}.{field}"), tensor.clone()))
     });
-    Ok(safetensors::serialize(tensors.collect::<Vec<_>>(), None)?)
+    Ok(safetensors::serialize(tensors.collect::<Vec<_>>(), metadata)?)
 }
 
 /// Reads what [`to_bytes`] wrote.

@@ -182,6 +182,32 @@ impl Ledger {
         ledger
     }
 
+    /// Books as a checkpoint left them, when what was queued then is still there to be trained on.
+    pub fn resume(state: LedgerState) -> Self {
+        let ledger = Self { state: Mutex::new(state) };
+        ledger.export(&ledger.lock());
+        ledger
+    }
+
+    /// In a run whose actors must not change: why this process is not the one that began it, if so.
+    pub(crate) fn only_incarnation(&self, actor: &ActorKey) -> Result<(), String> {
+        let own = actor.as_text();
+        let prefix = &own[..own.len() - INCARNATION_DIGITS];
+        let state = self.lock();
+        let others = state.incarnations.range(prefix.to_owned()..);
+        let earlier = others
+            .take_while(|(text, _)| text.starts_with(prefix))
+            .find(|(text, record)| text.len() == own.len() && **text != own && record.arrived > 0);
+        match earlier {
+            None => Ok(()),
+            Some(_) => Err(format!(
+                "{:?} was restarted; a deterministic run cannot go on without the worlds it had: start it anew, or set \
+                 learner.deterministic = false to go on from its checkpoint",
+                actor.actor_id
+            )),
+        }
+    }
+
     /// The books as a checkpoint keeps them.
     pub fn state(&self) -> LedgerState {
         LedgerState { format_version: FORMAT_VERSION, ..self.lock().clone() }

@@ -7,10 +7,14 @@
 //!   a stage works with; `compute`: device and precision
 //! - `dataset`, `batch`, `lanes`: recorded play as streams and tensors; `experience`: an unroll as training needs it
 //! - `frozen_policy`: the pretrained policy of the KL term; `returns`: episodes that ended lately
+//! - [`replay`], [`comparison`]: training run again from the journal, and whether it is the same
+//! - `source`: where unrolls come from, the journal first; `checkpoint_writer`: the thread that writes
 //! - [`checkpoint`]: all state in a folder that is whole or absent; [`config`]: every setting
 //! - [`service`], [`serve`]: the gRPC face (trajectories up, weights down, status)
 //! - [`admission`]: what an unroll must look like to be let in
 //! - [`queue`], [`credits`]: the bounded queue between the network and the training thread, and its flow control
+//! - [`journal`]: what was let in since the last checkpoints, on disk
+//! - `intake`: an admitted unroll gets its place; [`schedule`], `turnstile`: the order of a deterministic run
 //! - [`ledger`]: where every env step went; [`actors`]: who is connected
 //! - [`publish`], [`version`]: published weight sets and their order
 //! - [`status`], [`metrics`], [`event_log`]: what can be seen from outside
@@ -22,6 +26,8 @@ mod aux_phase;
 mod batch;
 mod bc_loop;
 pub mod checkpoint;
+mod checkpoint_writer;
+pub mod comparison;
 mod compute;
 pub mod config;
 pub mod credits;
@@ -30,6 +36,8 @@ pub mod error;
 pub mod event_log;
 mod experience;
 mod frozen_policy;
+mod intake;
+pub mod journal;
 mod lanes;
 pub mod ledger;
 pub mod metrics;
@@ -37,17 +45,22 @@ mod policy_phase;
 mod ppg_loop;
 pub mod publish;
 pub mod queue;
+pub mod replay;
 mod returns;
 mod run;
+pub mod schedule;
 pub mod serve;
 pub mod service;
 mod session;
+mod source;
 pub mod status;
 mod stopwatch;
 #[cfg(test)]
 mod synthetic;
 mod training;
+mod turnstile;
 pub mod version;
 
 pub use error::LearnerError;
+pub use replay::{ReplayReport, replay_training};
 pub use run::{LearnerSetup, run};

@@ -21,7 +21,7 @@ pub const LOSS_TERMS: &[&str] =
 pub const HEADS: &[&str] = &["buttons", "camera"];
 /// Why a stream of an actor was ended by the learner.
 pub const REFUSALS: &[&str] =
-    &["handshake", "superseded", "protocol", "data_loss", "no_credit", "deadline", "draining"];
+    &["handshake", "superseded", "protocol", "data_loss", "no_credit", "deadline", "draining", "journal"];
 
 const STALENESS_BUCKETS: &[f64] = &[0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0];
 
@@ -103,6 +103,8 @@ pub const SPECS: &[MetricSpec] = &[
         "vpt_learner_kl_masked_steps_total",
         "Steps without a KL term because the pretrained policy's state had a gap.",
     ),
+    MetricSpec::gauge("vpt_learner_journal_bytes", "Bytes of the journal on disk.", "bytes"),
+    MetricSpec::counter("vpt_learner_journal_failures_total", "Records that could not be written."),
     MetricSpec::counter("vpt_learner_null_actions_total", "Demonstration steps left out for doing nothing."),
 ];
 
@@ -257,6 +259,16 @@ pub fn nonfinite_batch() {
 /// Steps that got no KL term.
 pub fn kl_masked_steps(steps: u64) {
     counter!("vpt_learner_kl_masked_steps_total").increment(steps);
+}
+
+/// Size of the journal on disk.
+pub(crate) fn journal_bytes(bytes: u64) {
+    gauge!("vpt_learner_journal_bytes").set(bytes as f64);
+}
+
+/// A record could not be written to the journal.
+pub(crate) fn journal_failure() {
+    counter!("vpt_learner_journal_failures_total").increment(1);
 }
 
 /// Demonstration steps left out of the loss.

@@ -8,6 +8,7 @@ use crate::algo::advantage_norm::normalize_advantages;
 use crate::algo::kl::kl_coefficient;
 use crate::algo::ppo::explained_variance;
 use crate::aux_phase::{AuxPhase, AuxPhaseStatistics};
+use crate::checkpoint::FROZEN_STREAMS_FILE;
 use crate::config::PpgConfig;
 use crate::error::LearnerError;
 use crate::experience::{Experience, concat};
@@ -65,17 +66,21 @@ struct BatchSummary {
 
 impl PpgLoop<'_> {
     fn run(&mut self) -> Result<(), LearnerError> {
-        self.session.publish(&self.trainer.parameters)?;
+        self.session.publish_start(&self.trainer.parameters)?;
+        if self.trainer.counters.policy_phases == 0 && self.session.journal.has_payload() {
+            // The start that a crash before the first regular one goes back to.
+            self.checkpoint()?;
+        }
         self.session.update_status(self.trainer, 0.0, 0.0, self.config.total_env_steps);
         self.session.health.set_ready(true);
-        while !self.session.stopping() && self.progress() < 1.0 {
+        while !self.session.stopping() && self.progress() < 1.0 && !self.session.source.has_ended() {
             let started = Instant::now();
             self.session.status.set_phase("wait_data");
             let Some(mut batch) = self.collect()? else { break };
             let wait_seconds = started.elapsed().as_secs_f64();
             let summary = self.summarise(&mut batch, wait_seconds);
             let statistics = self.policy_phase(&batch)?;
-            if self.session.stopping() && !statistics.trained.contains(&true) {
+            if self.stopping() && !statistics.trained.contains(&true) {
                 // Cut off before its first gradient step: nothing to publish or to report.
                 break;
             }
@@ -83,18 +88,48 @@ impl PpgLoop<'_> {
             if self.buffered_phases >= self.config.policy_phases_per_aux {
                 self.aux_phase()?;
             }
+            self.session.consumed = self.session.source.taken();
             self.session.publish(&self.trainer.parameters)?;
+            self.session.compare_checkpoint(self.trainer)?;
             self.report(&summary, &statistics, started.elapsed().as_secs_f64());
             let due = self.trainer.counters.policy_phases
                 >= self.at_checkpoint + self.session.setup.learner.checkpoint.every_phases;
-            if due && self.buffer.is_empty() && self.session.checkpoint(self.trainer, Vec::new()).is_ok() {
-                self.at_checkpoint = self.trainer.counters.policy_phases;
+            if (due || self.session.journal.wants_checkpoint()) && self.buffer.is_empty() {
+                self.checkpoint()?;
             }
         }
         self.session.health.set_ready(false);
         self.session.status.set_phase("done");
         self.session.flush();
-        self.session.checkpoint(self.trainer, Vec::new())
+        if self.session.journal.has_payload() && !self.buffer.is_empty() {
+            // The checkpoint before and the journal say more than one that lacks the buffer of the auxiliary phase.
+            return Ok(());
+        }
+        let streams = self.frozen_streams()?;
+        self.session.last_checkpoint(self.trainer, streams)
+    }
+
+    /// Hands a checkpoint over; when that cannot be now, the next boundary tries again.
+    fn checkpoint(&mut self) -> Result<(), LearnerError> {
+        if !self.session.can_checkpoint() {
+            return Ok(());
+        }
+        let streams = self.frozen_streams()?;
+        if self.session.checkpoint(self.trainer, streams)? {
+            self.at_checkpoint = self.trainer.counters.policy_phases;
+        }
+        Ok(())
+    }
+
+    fn frozen_streams(&self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnerError> {
+        let streams = self.frozen.as_ref().map(FrozenPolicy::streams_to_bytes).transpose()?;
+        Ok(streams.map(|bytes| (FROZEN_STREAMS_FILE, bytes)).into_iter().collect())
+    }
+
+    /// Whether to end inside a phase. With everything in the journal a phase is always finished, so that a run that was
+    /// stopped goes on as one that was not.
+    fn stopping(&self) -> bool {
+        self.session.stopping() && !self.session.journal.has_payload()
     }
 
     /// 0 at the start, 1 at the end.
@@ -113,13 +148,15 @@ impl PpgLoop<'_> {
         while batch.len() < self.config.batch_unrolls {
             self.session.health.heartbeat();
             let timed_out = self.config.max_seconds > 0.0 && self.progress() >= 1.0;
-            if self.session.stopping() || timed_out {
-                let steps = batch.iter().map(|unroll| unroll.steps() as u64).sum();
-                self.session.ledger.dropped("draining", steps);
+            if self.session.stopping() || timed_out || self.session.source.has_ended() {
+                if !self.session.journal.has_payload() {
+                    let steps = batch.iter().map(|unroll| unroll.steps() as u64).sum();
+                    self.session.ledger.dropped("draining", steps);
+                }
                 return Ok(None);
             }
             let current = self.session.version;
-            match stopwatch.during("wait_data", || self.session.queue.recv(POLL, current))? {
+            match stopwatch.during("wait_data", || self.session.source.recv(POLL, current))? {
                 Some(received) => {
                     heard = Instant::now();
                     batch.extend(self.accept(received));
@@ -213,7 +250,7 @@ impl PpgLoop<'_> {
         }
         .run(self.trainer)?;
         self.book(batch, &statistics.trained);
-        if !self.session.stopping() || statistics.trained.contains(&true) {
+        if !self.stopping() || statistics.trained.contains(&true) {
             self.trainer.counters.policy_phases += 1;
         }
         Ok(statistics)
@@ -228,7 +265,7 @@ impl PpgLoop<'_> {
         self.trainer.counters.env_steps_trained += kept;
         self.session.ledger.trained(kept);
         if lost > 0 {
-            self.session.ledger.dropped(if self.session.stopping() { "draining" } else { "nonfinite" }, lost);
+            self.session.ledger.dropped(if self.stopping() { "draining" } else { "nonfinite" }, lost);
         }
     }
 
@@ -358,7 +395,7 @@ impl PpgLoop<'_> {
 /// Says that the thread is alive; true when it should stop.
 fn beat(session: &Session) -> bool {
     session.health.heartbeat();
-    session.stopping()
+    session.stopping() && !session.journal.has_payload()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::error::LearnerError;
 use crate::metrics;
 use crate::version::Version;
 
-/// Weight sets that can be fetched.
+/// Weight sets that can be fetched, unless a schedule needs more.
 pub const KEPT_VERSIONS: usize = 3;
 
 /// One weight set as actors get it.
@@ -50,6 +50,7 @@ impl PublishedWeights {
 #[derive(Debug)]
 pub struct WeightStore {
     kept: Mutex<VecDeque<Arc<PublishedWeights>>>,
+    keep: usize,
     newest: watch::Sender<Option<Arc<PublishedWeights>>>,
 }
 
@@ -60,9 +61,14 @@ impl Default for WeightStore {
 }
 
 impl WeightStore {
-    /// Nothing published yet.
+    /// Nothing published yet; the newest few will be kept.
     pub fn new() -> Self {
-        Self { kept: Mutex::new(VecDeque::new()), newest: watch::Sender::new(None) }
+        Self::keeping(KEPT_VERSIONS)
+    }
+
+    /// Nothing published yet; the newest `keep` will be kept.
+    pub fn keeping(keep: usize) -> Self {
+        Self { kept: Mutex::new(VecDeque::new()), keep: keep.max(1), newest: watch::Sender::new(None) }
     }
 
     /// Publishes `payload` as `version`; returns it with its hash.
@@ -87,7 +93,7 @@ impl WeightStore {
         if let Some(newest) = kept.back().map(|newest| newest.version).filter(|&newest| version <= newest) {
             return Err(LearnerError::VersionNotNewer { offered: version, newest });
         }
-        if kept.len() == KEPT_VERSIONS {
+        if kept.len() == self.keep {
             kept.pop_front();
         }
         kept.push_back(weights.clone());
@@ -111,6 +117,11 @@ impl WeightStore {
     /// A weight set that is still kept.
     pub fn get(&self, version: Version) -> Option<Arc<PublishedWeights>> {
         self.lock().iter().find(|weights| weights.version == version).cloned()
+    }
+
+    /// Weight sets that are still kept and newer than `version`, oldest first.
+    pub fn newer_than(&self, version: Version) -> Vec<Arc<PublishedWeights>> {
+        self.lock().iter().filter(|weights| weights.version > version).cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<PublishedWeights>>> {

@@ -62,6 +62,7 @@ pub struct UnrollQueue {
     capacity: usize,
     max_staleness: u64,
     bytes: AtomicU64,
+    taken: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -84,6 +85,7 @@ impl UnrollQueue {
             capacity,
             max_staleness: config.max_staleness,
             bytes: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         })
     }
@@ -112,16 +114,28 @@ impl UnrollQueue {
             };
             self.took(&queued.received);
             drop(queued.ticket.take());
-            let staleness = queued.received.version.staleness_from(current);
-            metrics::staleness(staleness);
-            if staleness > self.max_staleness {
-                self.ledger.dropped("stale", queued.received.steps());
-                metrics::unroll("stale");
-                continue;
+            self.taken.fetch_add(1, Ordering::Relaxed);
+            if let Some(received) = self.judge(queued.received, current) {
+                return Ok(Some(received));
             }
-            queued.received.staleness = staleness;
-            return Ok(Some(queued.received));
         }
+    }
+
+    /// An unroll with its staleness; none, and counted, when it is too far from `current`.
+    pub(crate) fn judge(&self, mut received: ReceivedUnroll, current: Version) -> Option<ReceivedUnroll> {
+        received.staleness = received.version.staleness_from(current);
+        metrics::staleness(received.staleness);
+        if received.staleness > self.max_staleness {
+            self.ledger.dropped("stale", received.steps());
+            metrics::unroll("stale");
+            return None;
+        }
+        Some(received)
+    }
+
+    /// Unrolls taken out so far, those too old included.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Puts an unroll in from within the process, without a credit.

@@ -6,26 +6,33 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use vpt_policy::{PolicyConfig, action};
+use vpt_policy::PolicyConfig;
 use vpt_runtime::Listeners;
 use vpt_runtime::ops::{Health, OpsServer};
 
 use crate::actors::ActorTable;
-use crate::admission::{StateSpec, UnrollSpec};
-use crate::checkpoint::{CheckpointError, CheckpointFolder, POLICY_FILE, Stored, Weights, load_weights};
+use crate::admission::UnrollSpec;
+use crate::checkpoint::{
+    CheckpointError, CheckpointFolder, FROZEN_STREAMS_FILE, POLICY_FILE, Stored, Weights, load_weights,
+};
+use crate::checkpoint_writer::CheckpointWriter;
 use crate::compute::Compute;
 use crate::config::{LearnerConfig, Stage};
 use crate::error::LearnerError;
 use crate::event_log::EventLog;
 use crate::frozen_policy::FrozenPolicy;
+use crate::journal::{Journal, JournalMode, Record, Replay};
 use crate::ledger::Ledger;
-use crate::publish::WeightStore;
+use crate::publish::{KEPT_VERSIONS, WeightStore};
 use crate::queue::UnrollQueue;
+use crate::schedule::Schedule;
 use crate::service::Services;
 use crate::session::{SavedState, Session, restore_trainer, saved_state};
+use crate::source::UnrollSource;
 use crate::status::StatusBoard;
 use crate::stopwatch::Stopwatch;
 use crate::training::Trainer;
+use crate::turnstile::Turnstile;
 use crate::version::Version;
 use crate::{bc_loop, metrics, ppg_loop, serve};
 
@@ -55,6 +62,10 @@ struct Prepared {
     /// The checkpoint to go on from.
     stored: Option<Stored>,
     saved: SavedState,
+    ledger: Arc<Ledger>,
+    journal: Arc<Journal>,
+    /// What the journal holds beyond the checkpoint.
+    replay: Replay,
     /// Where there is no checkpoint: what `learner.init` names.
     init: Option<Weights>,
     /// What `learner.pretrained` names.
@@ -132,27 +143,82 @@ fn prepare(setup: &LearnerSetup) -> Result<Prepared, LearnerError> {
         (None, "") => None,
         (None, path) => Some(same_architecture(load_weights(Path::new(path))?, path, &architecture)?),
     };
-    let frozen = match (learner.stage, learner.pretrained.as_str()) {
-        (Stage::Ppg, path) if !path.is_empty() => {
-            let weights = load_weights(Path::new(path))?;
-            let frozen =
-                FrozenPolicy::new(compute.clone(), &weights, &setup.policy, learner.ppg.frozen_state_bytes)?;
-            if frozen.config().image_size != setup.policy.image_size {
-                return Err(LearnerError::PretrainedFrames {
-                    path: path.into(),
-                    found: frozen.config().image_size,
-                    expected: setup.policy.image_size,
-                });
-            }
-            Some(frozen)
-        }
-        _ => None,
-    };
+    let frozen = frozen(setup, &compute, stored.as_ref())?;
     // Last, and before anything is published.
     let epoch = checkpoints.raise_epoch()?;
+    let resumed = saved.is_some();
     let saved =
         saved.unwrap_or_else(|| SavedState { run_id: new_run_id(setup.run_seed), ..Default::default() });
-    Ok(Prepared { compute, checkpoints, epoch, stored, saved, init, frozen })
+    let (journal, ledger, replay) = take_up_journal(learner, &saved, resumed)?;
+    Ok(Prepared { compute, checkpoints, epoch, stored, saved, ledger, journal, replay, init, frozen })
+}
+
+/// The pretrained policy, with the streams of the checkpoint to go on from.
+pub(crate) fn frozen(
+    setup: &LearnerSetup,
+    compute: &Compute,
+    stored: Option<&Stored>,
+) -> Result<Option<FrozenPolicy>, LearnerError> {
+    let learner = &setup.learner;
+    let path = learner.pretrained.as_str();
+    if learner.stage != Stage::Ppg || path.is_empty() {
+        return Ok(None);
+    }
+    let weights = load_weights(Path::new(path))?;
+    let mut frozen =
+        FrozenPolicy::new(compute.clone(), &weights, &setup.policy, learner.ppg.frozen_state_bytes)?;
+    if frozen.config().image_size != setup.policy.image_size {
+        return Err(LearnerError::PretrainedFrames {
+            path: path.into(),
+            found: frozen.config().image_size,
+            expected: setup.policy.image_size,
+        });
+    }
+    if let Some(bytes) = stored.and_then(|stored| stored.files.get(FROZEN_STREAMS_FILE)) {
+        frozen.load_streams(bytes)?;
+    }
+    Ok(Some(frozen))
+}
+
+/// Opens the journal and brings the books up to what it holds beyond the checkpoint.
+fn take_up_journal(
+    learner: &LearnerConfig,
+    saved: &SavedState,
+    resumed: bool,
+) -> Result<(Arc<Journal>, Arc<Ledger>, Replay), LearnerError> {
+    if learner.stage == Stage::Bc {
+        return Ok((Arc::new(Journal::off()), Arc::new(Ledger::new()), Replay::empty()));
+    }
+    let journal = Journal::open(&learner.out, &learner.journal)?;
+    if resumed && learner.deterministic && !journal.has_payload() {
+        return Err(LearnerError::DeterministicResume);
+    }
+    let ledger = match (resumed, journal.has_payload()) {
+        (true, true) => Ledger::resume(saved.ledger.clone()),
+        (true, false) => Ledger::restore(saved.ledger.clone()),
+        (false, _) => Ledger::new(),
+    };
+    // A run that begins anew where there is no checkpoint has no use for what an earlier one recorded.
+    let from = if resumed || journal.has_payload() { saved.consumed } else { journal.next_index() };
+    let mut records = journal.replay_from(from.min(journal.next_index()))?;
+    while let Some(record) = records.next()? {
+        let Record::Unroll { entry, .. } = record else { continue };
+        let is_new = ledger.arrived(&entry.actor, entry.slot, entry.sequence, entry.steps);
+        if is_new && !journal.has_payload() {
+            ledger.dropped("learner_crash", entry.steps);
+        }
+    }
+    if journal.has_payload() {
+        let replay = journal.replay_from(from)?;
+        if replay.left() > 0 {
+            tracing::info!(unrolls = replay.left(), "training on what the journal holds first");
+        }
+        return Ok((Arc::new(journal), Arc::new(ledger), replay));
+    }
+    if learner.journal.mode != JournalMode::Off {
+        journal.restart_at(saved.consumed)?;
+    }
+    Ok((Arc::new(journal), Arc::new(ledger), Replay::empty()))
 }
 
 fn same_architecture(weights: Weights, path: &str, expected: &str) -> Result<Weights, LearnerError> {
@@ -175,30 +241,27 @@ fn new_run_id(run_seed: u64) -> String {
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
+/// The unrolls that this run takes.
+pub(crate) fn spec(setup: &LearnerSetup) -> UnrollSpec {
+    UnrollSpec::new(&setup.policy, setup.learner.unroll_length, true)
+}
+
 fn services(setup: &LearnerSetup, prepared: &Prepared) -> Services {
     let learner = &setup.learner;
-    let policy = &setup.policy;
-    let ledger = Arc::new(match &prepared.stored {
-        Some(_) => Ledger::restore(prepared.saved.ledger.clone()),
-        None => Ledger::new(),
-    });
-    let state =
-        StateSpec { layers: policy.n_recurrence_layers, memory: policy.maxlen(), width: policy.hidsize };
+    let ledger = prepared.ledger.clone();
+    let schedule = Schedule::of(learner).filter(|_| learner.stage == Stage::Ppg);
+    let kept = schedule.as_ref().map_or(KEPT_VERSIONS, Schedule::kept_versions);
+    let passed = prepared.journal.next_index();
     Services {
         run_id: prepared.saved.run_id.clone(),
-        architecture: policy.fingerprint(),
-        spec: UnrollSpec {
-            unroll_length: learner.unroll_length,
-            frame_height: policy.image_size,
-            frame_width: policy.image_size,
-            buttons: action::BUTTONS as u32,
-            camera: action::CAMERA as u32,
-            state: Some(state),
-        },
+        architecture: setup.policy.fingerprint(),
+        spec: spec(setup),
         admission: learner.admission.clone(),
         queue: UnrollQueue::new(&learner.admission, ledger.clone()),
-        weights: Arc::new(WeightStore::new()),
+        weights: Arc::new(WeightStore::keeping(kept)),
         ledger,
+        journal: prepared.journal.clone(),
+        turnstile: schedule.map(|schedule| Arc::new(Turnstile::new(schedule, passed))),
         status: Arc::new(StatusBoard::new(&prepared.saved.run_id, learner.stage.name())),
         actors: ActorTable::new(learner.admission.max_actors),
     }
@@ -216,7 +279,9 @@ fn train_on_thread(
     let work = move || {
         let result = train(setup, prepared, &services, health, shutdown);
         services.queue.close();
-        services.queue.discard("draining");
+        if !services.journal.has_payload() {
+            services.queue.discard("draining");
+        }
         // The receiver waits for exactly this.
         let _ = sender.send(result);
     };
@@ -236,25 +301,30 @@ fn train(
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), LearnerError> {
-    let Prepared { compute, checkpoints, epoch, stored, saved, init, frozen } = prepared;
+    let Prepared { compute, checkpoints, epoch, stored, saved, journal, replay, init, frozen, .. } = prepared;
     let stopwatch = Stopwatch::new();
     let mut trainer = trainer(&setup, compute, stored.as_ref(), init, stopwatch.clone())?;
     let sequence = stored.as_ref().map_or(0, |stored| stored.manifest.version.sequence);
     let stage = setup.learner.stage;
+    let resumed = stored.is_some().then_some(saved.consumed);
+    let source = UnrollSource::live(services.queue.clone(), spec(&setup), saved.consumed).replaying(replay);
     let mut session = Session {
-        log: EventLog::open(&setup.learner.out)?,
+        log: Some(EventLog::open(&setup.learner.out)?),
         setup,
         run_id: saved.run_id,
-        queue: services.queue.clone(),
+        source,
+        journal: journal.clone(),
         weights: services.weights.clone(),
         ledger: services.ledger.clone(),
         status: services.status.clone(),
         health,
         shutdown,
         stopwatch,
-        checkpoints,
+        checkpoints: Some(CheckpointWriter::start(checkpoints, journal, resumed)?),
         version: Version::new(epoch, sequence),
         returns: saved.returns,
+        consumed: saved.consumed,
+        comparison: None,
         seconds_before: trainer.counters.training_seconds,
         started: Instant::now(),
     };
@@ -267,7 +337,7 @@ fn train(
     }
 }
 
-fn trainer(
+pub(crate) fn trainer(
     setup: &LearnerSetup,
     compute: Compute,
     stored: Option<&Stored>,

@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::ActorTable;
 use crate::admission::{AdmissionConfig, UnrollSpec};
+use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::publish::WeightStore;
 use crate::queue::UnrollQueue;
+use crate::service::push_session::Replies;
 use crate::status::StatusBoard;
+use crate::turnstile::Turnstile;
 
 /// What the services need of the learner; cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,6 +37,10 @@ pub struct Services {
     pub weights: Arc<WeightStore>,
     /// Where steps are booked.
     pub ledger: Arc<Ledger>,
+    /// What is kept on disk of what was let in.
+    pub journal: Arc<Journal>,
+    /// In a deterministic run, the order in which unrolls are let in.
+    pub(crate) turnstile: Option<Arc<Turnstile<Replies>>>,
     /// What the training thread says of itself.
     pub status: Arc<StatusBoard>,
     /// Who is connected.

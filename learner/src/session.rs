@@ -1,7 +1,7 @@
 //! What a training stage works with besides the network: handles to the services, the log, checkpoints, the clock.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,19 @@ use vpt_policy::{ExportDType, Parameters};
 use vpt_runtime::ops::Health;
 
 use crate::checkpoint::{
-    AUX_OPTIMIZER_FILE, CheckpointError, CheckpointFolder, OPTIMIZER_FILE, POLICY_FILE, RUN_CONFIG_FILE,
-    STATE_FILE, Snapshot, Stored,
+    AUX_OPTIMIZER_FILE, CheckpointError, OPTIMIZER_FILE, POLICY_FILE, RUN_CONFIG_FILE, STATE_FILE, Snapshot,
+    Stored,
 };
+use crate::checkpoint_writer::CheckpointWriter;
+use crate::comparison::Comparison;
 use crate::error::LearnerError;
 use crate::event_log::EventLog;
+use crate::journal::{Journal, PublishMark};
 use crate::ledger::{Ledger, LedgerState};
-use crate::metrics;
 use crate::publish::WeightStore;
-use crate::queue::UnrollQueue;
 use crate::returns::ReturnWindow;
 use crate::run::LearnerSetup;
+use crate::source::UnrollSource;
 use crate::status::StatusBoard;
 use crate::stopwatch::Stopwatch;
 use crate::training::{Counters, Trainer};
@@ -35,24 +37,34 @@ pub(crate) struct SavedState {
     pub(crate) counters: Counters,
     pub(crate) ledger: LedgerState,
     pub(crate) returns: ReturnWindow,
+    /// Unrolls consumed: where in the journal to go on.
+    #[serde(default)]
+    pub(crate) consumed: u64,
 }
 
 /// A stage's surroundings; lives on the training thread.
 pub(crate) struct Session {
     pub(crate) setup: LearnerSetup,
     pub(crate) run_id: String,
-    pub(crate) queue: Arc<UnrollQueue>,
+    pub(crate) source: UnrollSource,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) weights: Arc<WeightStore>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) status: Arc<StatusBoard>,
     pub(crate) health: Health,
     pub(crate) shutdown: CancellationToken,
     pub(crate) stopwatch: Stopwatch,
-    pub(crate) checkpoints: CheckpointFolder,
-    pub(crate) log: EventLog,
+    /// None in a replay, which leaves nothing behind.
+    pub(crate) checkpoints: Option<CheckpointWriter>,
+    /// None in a replay.
+    pub(crate) log: Option<EventLog>,
     /// The version these weights are, or the last published one.
     pub(crate) version: Version,
     pub(crate) returns: ReturnWindow,
+    /// Unrolls consumed up to the last boundary between phases.
+    pub(crate) consumed: u64,
+    /// In a replay: what is published is compared with the first time.
+    pub(crate) comparison: Option<Comparison>,
     /// Training seconds of earlier starts.
     pub(crate) seconds_before: f64,
     pub(crate) started: Instant,
@@ -71,8 +83,9 @@ impl Session {
 
     /// Notes scalars at `step` (env steps). A log that cannot be written costs the log, not the training.
     pub(crate) fn scalars<'a>(&mut self, step: u64, scalars: impl IntoIterator<Item = (&'a str, f64)>) {
+        let Some(log) = &mut self.log else { return };
         for (tag, value) in scalars {
-            if let Err(error) = self.log.scalar(tag, step, value) {
+            if let Err(error) = log.scalar(tag, step, value) {
                 tracing::warn!(%error, "scalars not logged");
                 return;
             }
@@ -81,63 +94,119 @@ impl Session {
 
     /// Writes the gathered scalars.
     pub(crate) fn flush(&mut self) {
-        if let Err(error) = self.log.flush() {
+        if let Some(log) = &mut self.log
+            && let Err(error) = log.flush()
+        {
             tracing::warn!(%error, "scalars not logged");
         }
     }
 
     /// Publishes the weights as the next version of this epoch.
     pub(crate) fn publish(&mut self, parameters: &Parameters) -> Result<(), LearnerError> {
+        self.publish_as(self.version.sequence + 1, parameters)
+    }
+
+    /// Publishes the weights that training starts from: after a restart under their old number in the new epoch, so
+    /// that later numbers are those of a run that was never stopped.
+    pub(crate) fn publish_start(&mut self, parameters: &Parameters) -> Result<(), LearnerError> {
+        self.publish_as(self.version.sequence.max(1), parameters)
+    }
+
+    fn publish_as(&mut self, sequence: u64, parameters: &Parameters) -> Result<(), LearnerError> {
         let dtype = self.setup.learner.publish.dtype;
         let stopwatch = self.stopwatch.clone();
         stopwatch.during("publish", || {
-            let version = Version::new(self.version.epoch, self.version.sequence + 1);
+            let version = Version::new(self.version.epoch, sequence);
             let payload = Bytes::from(parameters.to_safetensors(dtype.export(), false)?);
+            let mark =
+                PublishMark { version, consumed: self.consumed, blake3: blake3::hash(&payload).into() };
             self.weights.publish(version, payload, dtype.name(), &parameters.fingerprint())?;
             self.version = version;
             self.status.update(|status| status.version = version);
+            match &mut self.comparison {
+                Some(comparison) => comparison.published(&mark),
+                // The mark only serves a later comparison; the failure is counted.
+                None => {
+                    if let Err(error) = self.journal.mark(&mark) {
+                        tracing::warn!(%error, "publication not recorded in the journal");
+                    }
+                }
+            }
             Ok(())
         })
     }
 
-    /// Writes a checkpoint of the current version. A failure is logged and counted, and left for the caller to
-    /// decide on; earlier checkpoints are untouched.
+    /// In a replay: compares weights and moments with the checkpoint that was made at this point, if one was.
+    pub(crate) fn compare_checkpoint(&mut self, trainer: &Trainer) -> Result<(), LearnerError> {
+        let consumed = self.consumed;
+        let Some(comparison) = self.comparison.as_mut().filter(|it| it.has_checkpoint(consumed)) else {
+            return Ok(());
+        };
+        let weights = trainer.parameters.to_safetensors(ExportDType::F32, true)?;
+        let (moments, _) = trainer.optimizer_bytes()?;
+        let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+        comparison.checkpoint(consumed, &[hash(&weights), hash(&moments)]);
+        Ok(())
+    }
+
+    /// Whether a checkpoint would be taken now.
+    pub(crate) fn can_checkpoint(&mut self) -> bool {
+        self.checkpoints.as_mut().is_some_and(CheckpointWriter::is_free)
+    }
+
+    /// Hands a checkpoint of the current version to the thread that writes it; false when that is not done with the one
+    /// before, or this one cannot be made. Failures are logged and counted; earlier checkpoints are untouched.
     pub(crate) fn checkpoint(
         &mut self,
         trainer: &mut Trainer,
         extra: Vec<(&'static str, Vec<u8>)>,
-    ) -> Result<(), LearnerError> {
+    ) -> Result<bool, LearnerError> {
         trainer.counters.training_seconds = self.seconds();
         let stopwatch = self.stopwatch.clone();
-        let result = stopwatch.during("checkpoint", || self.write_checkpoint(trainer, extra));
-        match &result {
-            Ok(()) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                metrics::checkpoint_success(now.as_secs_f64());
-                tracing::info!(version = %self.version, "checkpoint written");
+        stopwatch.during("checkpoint", || {
+            let consumed = self.consumed;
+            if !self.can_checkpoint() {
+                return Ok(false);
             }
-            Err(error) => {
-                metrics::checkpoint_failure();
-                tracing::error!(%error, "checkpoint not written; training goes on and tries again");
+            let snapshot = self.snapshot(trainer, extra)?;
+            match &mut self.checkpoints {
+                Some(writer) => writer.begin(snapshot, consumed).map(|()| true),
+                None => Ok(false),
             }
-        }
-        result
+        })
     }
 
-    fn write_checkpoint(
+    /// The checkpoint at a stage's end: waits until it is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn last_checkpoint(
+        &mut self,
+        trainer: &mut Trainer,
+        extra: Vec<(&'static str, Vec<u8>)>,
+    ) -> Result<(), LearnerError> {
+        // Its failure was that of an earlier one.
+        let _ = self.checkpoints.as_mut().map(CheckpointWriter::wait);
+        self.checkpoint(trainer, extra)?;
+        self.checkpoints.as_mut().map_or(Ok(()), CheckpointWriter::wait)
+    }
+
+    fn snapshot(
         &self,
         trainer: &Trainer,
         extra: Vec<(&'static str, Vec<u8>)>,
-    ) -> Result<(), LearnerError> {
+    ) -> Result<Snapshot, LearnerError> {
         let state = SavedState {
             run_id: self.run_id.clone(),
             run_seed: self.setup.run_seed,
             counters: trainer.counters.clone(),
             ledger: self.ledger.state(),
             returns: self.returns.clone(),
+            consumed: self.consumed,
         };
+        let out = &self.setup.learner.out;
         let state = serde_json::to_vec_pretty(&state)
-            .map_err(|source| CheckpointError::State { path: self.checkpoints.dir().to_owned(), source })?;
+            .map_err(|source| CheckpointError::State { path: out.clone(), source })?;
         let (optimizer, aux_optimizer) = trainer.optimizer_bytes()?;
         let mut files = vec![
             (POLICY_FILE, trainer.parameters.to_safetensors(ExportDType::F32, true)?),
@@ -148,9 +217,7 @@ impl Session {
         files.extend(aux_optimizer.map(|bytes| (AUX_OPTIMIZER_FILE, bytes)));
         files.extend(extra);
         let stage = self.setup.learner.stage.name();
-        let policy = trainer.config.clone();
-        self.checkpoints.write(&Snapshot { version: self.version, stage, policy, files })?;
-        Ok(())
+        Ok(Snapshot { version: self.version, stage, policy: trainer.config.clone(), files })
     }
 
     /// Copies what every stage reports onto the status board.

@@ -84,6 +84,14 @@ impl Process {
         signal_pid(self.child.id(), signal);
     }
 
+    /// Its exit code (−1 for a signal) if it has ended.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    pub fn try_wait(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("own child").map(|status| status.code().unwrap_or(-1))
+    }
+
     /// Waits for its end and returns the exit code (−1 for a signal).
     ///
     /// # Panics
@@ -91,8 +99,8 @@ impl Process {
     pub fn wait(&mut self, seconds: u64) -> i32 {
         let deadline = std::time::Instant::now() + Duration::from_secs(seconds);
         loop {
-            if let Some(status) = self.child.try_wait().expect("own child") {
-                return status.code().unwrap_or(-1);
+            if let Some(code) = self.try_wait() {
+                return code;
             }
             assert!(
                 std::time::Instant::now() < deadline,

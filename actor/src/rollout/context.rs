@@ -7,6 +7,8 @@ use crate::env_client::EnvClient;
 use crate::inference::Inference;
 use crate::lane::Lane;
 use crate::ledger::Ledger;
+use crate::policy_shelf::PolicyShelf;
+use crate::terms::Terms;
 use crate::unroll::EncodedUnroll;
 use std::future::Future;
 use std::sync::Arc;
@@ -34,7 +36,8 @@ pub(crate) struct RolloutContext {
     pub(crate) env: EnvClient,
     pub(crate) inference: Inference,
     pub(crate) policies: watch::Receiver<Option<Arc<ActingPolicy>>>,
-    pub(crate) unroll_length: watch::Receiver<Option<usize>>,
+    pub(crate) terms: watch::Receiver<Option<Terms>>,
+    pub(crate) shelf: Arc<PolicyShelf>,
     pub(crate) outbox: mpsc::Sender<EncodedUnroll>,
     pub(crate) ledger: Ledger,
     pub(crate) activity: Activity,
@@ -50,14 +53,33 @@ impl RolloutContext {
         self.waiting(group, "wait_weights", first).await.flatten()
     }
 
-    /// How long the learner wants unrolls, waiting until it has said so; none when told to stop.
-    pub(super) async fn unroll_length(&self, group: usize) -> Option<usize> {
-        let mut lengths = self.unroll_length.clone();
-        if let Some(length) = *lengths.borrow() {
-            return Some(length);
+    /// What the learner asks for, waiting until it has said so; none when told to stop.
+    pub(super) async fn terms(&self, group: usize) -> Option<Terms> {
+        let mut terms = self.terms.clone();
+        if let Some(terms) = terms.borrow().clone() {
+            return Some(terms);
         }
-        let length = async { lengths.wait_for(Option::is_some).await.ok().and_then(|length| *length) };
-        self.waiting(group, "wait_learner", length).await.flatten()
+        let known = async { terms.wait_for(Option::is_some).await.ok().and_then(|terms| terms.clone()) };
+        self.waiting(group, "wait_learner", known).await.flatten()
+    }
+
+    /// The version of `sequence`, waiting until it has come; none when told to stop.
+    pub(super) async fn scheduled_policy(&self, group: usize, sequence: u64) -> Option<Arc<ActingPolicy>> {
+        if let Some(policy) = self.shelf.get(sequence) {
+            return Some(policy);
+        }
+        let mut policies = self.policies.clone();
+        let arrival = async {
+            loop {
+                // Marked as seen before the look, so that none that comes in between is missed.
+                policies.borrow_and_update();
+                if let Some(policy) = self.shelf.get(sequence) {
+                    return Some(policy);
+                }
+                policies.changed().await.ok()?;
+            }
+        };
+        self.waiting(group, "wait_weights", arrival).await.flatten()
     }
 
     /// The slots of `group`, their sessions being opened.

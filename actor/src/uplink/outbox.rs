@@ -35,6 +35,11 @@ impl Outbox {
         Self { limit, queue: VecDeque::new(), sent: 0, offset: 0, credits: 0 }
     }
 
+    /// Room for at least `limit`.
+    pub(super) fn widen(&mut self, limit: usize) {
+        self.limit = self.limit.max(limit);
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.queue.len() < self.limit
     }

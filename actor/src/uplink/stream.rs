@@ -3,6 +3,7 @@
 use super::{Break, Client, Delivery, Uplink};
 use crate::config::seconds;
 use crate::metrics;
+use crate::terms::{Schedule, Terms};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,10 +31,24 @@ impl Uplink {
             resend = delivery.outbox.len(),
             "connected to the learner"
         );
-        self.unroll_length.send_replace(Some(welcome.unroll_length as usize));
+        self.agree(&welcome, delivery);
         self.pump(&requests, &mut replies, delivery).await?;
         self.say_goodbye(requests, replies).await;
         Ok(())
+    }
+
+    /// Takes the learner's terms over.
+    fn agree(&self, welcome: &Welcome, delivery: &mut Delivery) {
+        let schedule = welcome.schedule.as_ref().and_then(Schedule::from_wire);
+        let kept = schedule.as_ref().map_or(0, Schedule::kept_versions);
+        self.shelf.keep(kept);
+        if let Some(schedule) = &schedule {
+            // Acks come in the order of the run: those that wait for others must not keep the one that is next from
+            // going up.
+            delivery.outbox.widen(schedule.pending_unrolls(self.config.slots()));
+        }
+        let unroll_length = welcome.unroll_length as usize;
+        self.terms.send_replace(Some(Terms { unroll_length, schedule }));
     }
 
     async fn shake_hands(

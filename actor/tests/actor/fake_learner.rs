@@ -130,6 +130,7 @@ impl FakeLearner {
                         protocol_version: PROTOCOL_VERSION,
                         run_id: "test".into(),
                         unroll_length: self.unroll_length,
+                        schedule: None,
                         credits: self.credits,
                         current: Some(self.weights.borrow().version),
                     };

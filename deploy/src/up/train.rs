@@ -30,6 +30,7 @@ pub(crate) async fn ppg(run: &mut Run) -> anyhow::Result<()> {
         ("learner.out", run.dir.display().to_string()),
         ("learner.init", clone.clone()),
         ("learner.pretrained", clone),
+        ("learner.schedule.actors", run.config.up.actors.to_string()),
     ];
     for index in 0..run.config.up.actors {
         let arguments = run.endpoints.actor_arguments(&run.dir, index);

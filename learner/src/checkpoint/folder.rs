@@ -38,10 +38,20 @@ impl CheckpointFolder {
         Ok(folder)
     }
 
+    /// `out/checkpoints` as it is, for reading.
+    pub(crate) fn existing(out: &Path) -> Self {
+        Self { dir: out.join("checkpoints"), keep: usize::MAX }
+    }
+
     /// Where the checkpoints lie.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// How many checkpoints stay.
+    pub(crate) fn keep(&self) -> usize {
+        self.keep
     }
 
     /// Raises the epoch and makes it durable; call before anything is published.

@@ -17,6 +17,8 @@ use super::assembly::{Assembler, Complete};
 use crate::actors::Connection;
 use crate::admission::Envelope;
 use crate::credits::Account;
+use crate::intake::{Arrival, Placed};
+use crate::journal::{Entry, JournalError};
 use crate::ledger::{ActorKey, Report};
 use crate::metrics;
 use crate::version::Version;
@@ -30,7 +32,8 @@ const REPORTED_REASONS: usize = 64;
 /// How long an actor may leave replies unread.
 const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 
-type Replies = mpsc::Sender<Result<PushResponse, Status>>;
+/// How an actor is answered.
+pub(crate) type Replies = mpsc::Sender<Result<PushResponse, Status>>;
 
 /// A stream the learner ends: what the actor is told, and the bounded label it is counted under.
 struct Refusal {
@@ -112,6 +115,10 @@ async fn handshake(
 fn credit_limit(shared: &Shared, slots: u32) -> u32 {
     let queue = &shared.learner.queue;
     let configured = u32::try_from(shared.learner.admission.credits_per_actor).unwrap_or(u32::MAX);
+    if let Some(turnstile) = &shared.learner.turnstile {
+        let needed = turnstile.schedule().unrolls_per_actor(slots);
+        return u32::try_from(needed).unwrap_or(u32::MAX);
+    }
     let half = queue.credits().capacity().div_ceil(2);
     slots.saturating_mul(2).min(configured).min(half).max(1)
 }
@@ -120,10 +127,37 @@ fn draining() -> Refusal {
     refuse("draining", Status::unavailable("the learner is stopping; reconnect later"))
 }
 
+fn lost() -> Refusal {
+    refuse("protocol", Status::internal("placing the unroll failed"))
+}
+
+/// The actor keeps what was not recorded and comes again.
+fn unrecorded(error: &JournalError) -> Refusal {
+    tracing::error!(%error, "unrolls are not taken in");
+    refuse("journal", Status::unavailable(error.to_string()))
+}
+
+fn count(outcome: Outcome) {
+    metrics::unroll(match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Duplicate => "duplicate",
+        Outcome::Stale => "stale",
+        Outcome::Draining => "draining",
+        Outcome::Invalid | Outcome::Unspecified => "invalid",
+    });
+}
+
+/// An unroll that was looked at.
+enum Checked {
+    Good(Arrival),
+    Refused(Outcome, String),
+}
+
 /// A stream after its handshake.
 struct Session {
     shared: Arc<Shared>,
     actor: ActorKey,
+    slots: u32,
     connection: Connection,
     account: Account,
     assembler: Assembler,
@@ -139,6 +173,13 @@ impl Session {
         if learner.weights.current().is_none() {
             // Without a newest version nothing can be told from the future; the actor has nothing to act with either.
             return Err(refuse("handshake", Status::unavailable("no weights are published yet")));
+        }
+        if let Some(turnstile) = &learner.turnstile {
+            let fits = turnstile.schedule().misfit(hello.slots, &learner.admission).map_or(Ok(()), Err);
+            let known = fits.and_then(|()| learner.ledger.only_incarnation(&actor));
+            known
+                .and_then(|()| turnstile.join(&actor.actor_id, hello.slots))
+                .map_err(|reason| refuse("handshake", Status::failed_precondition(reason)))?;
         }
         let connection = learner.actors.connect(&actor).map_err(|error| match error {
             crate::actors::ConnectError::Superseded { .. } => {
@@ -158,6 +199,7 @@ impl Session {
         Ok(Self {
             shared: shared.clone(),
             actor,
+            slots: hello.slots,
             connection,
             account: learner.queue.credits().open(credit_limit(shared, hello.slots)),
             assembler: Assembler::new(hello.slots, learner.admission.max_unroll_bytes),
@@ -173,6 +215,7 @@ impl Session {
             unroll_length: learner.spec.unroll_length as u32,
             credits: self.account.grant().take(),
             current: learner.weights.current().map(Into::into),
+            schedule: learner.turnstile.as_ref().map(|turnstile| turnstile.schedule().wire(self.slots)),
         }))
         .await
     }
@@ -229,27 +272,31 @@ impl Session {
         }
     }
 
-    /// Decodes, checks, books and queues a whole unroll, and answers it.
+    /// Decodes, checks and books a whole unroll and gives it its place; answers it, at once or when its turn has come.
     async fn take_in(&self, whole: Complete) -> Result<(), Refusal> {
         let (slot, sequence) = (whole.slot, whole.sequence);
         metrics::unroll_bytes(whole.encoded.len() as u64);
-        let (outcome, detail) = self.decide(whole).await?;
-        metrics::unroll(match outcome {
-            Outcome::Accepted => "accepted",
-            Outcome::Duplicate => "duplicate",
-            Outcome::Stale => "stale",
-            Outcome::Draining => "draining",
-            Outcome::Invalid | Outcome::Unspecified => "invalid",
-        });
-        let ack = Ack { slot, sequence, outcome: outcome.into(), detail };
+        let (outcome, detail) = match self.check(whole).await? {
+            Checked::Refused(outcome, detail) => (outcome, detail),
+            Checked::Good(arrival) if self.shared.learner.turnstile.is_some() => {
+                return self.wait_in_line(arrival).await;
+            }
+            Checked::Good(arrival) => (self.place(arrival).await?, String::new()),
+        };
+        self.answer(Ack { slot, sequence, outcome: outcome.into(), detail }).await
+    }
+
+    async fn answer(&self, ack: Ack) -> Result<(), Refusal> {
+        count(ack.outcome());
         self.reply(push_response::Kind::Ack(ack)).await
     }
 
-    async fn decide(&self, whole: Complete) -> Result<(Outcome, String), Refusal> {
+    /// What is wrong with an unroll, booked, or the unroll ready for its place.
+    async fn check(&self, whole: Complete) -> Result<Checked, Refusal> {
         let learner = &self.shared.learner;
         let (slot, sequence) = (whole.slot, whole.sequence);
         if learner.ledger.has_arrived(&self.actor, slot, sequence) {
-            return Ok((Outcome::Duplicate, String::new()));
+            return Ok(Checked::Refused(Outcome::Duplicate, String::new()));
         }
         if learner.queue.is_closed() {
             // Not answered: the actor keeps it and sends it to whoever comes next.
@@ -257,36 +304,65 @@ impl Session {
         }
         let newest = learner.weights.current().unwrap_or_default();
         let envelope = Envelope { actor: self.actor.clone(), slot, sequence, newest };
-        let (spec, encoded) = (learner.spec.clone(), whole.encoded);
+        let (spec, encoded) = (learner.spec.clone(), whole.encoded.clone());
         let admitted = tokio::task::spawn_blocking(move || spec.admit(encoded, &envelope))
             .await
             .map_err(|_| refuse("protocol", Status::internal("decoding the unroll failed")))?;
         let steps = learner.spec.unroll_length as u64;
-        if !learner.ledger.arrived(&self.actor, slot, sequence, steps) {
-            return Ok((Outcome::Duplicate, String::new()));
-        }
+        let refused = |reason: &'static str, outcome, detail| {
+            if !learner.ledger.arrived(&self.actor, slot, sequence, steps) {
+                return Checked::Refused(Outcome::Duplicate, String::new());
+            }
+            learner.ledger.dropped(reason, steps);
+            Checked::Refused(outcome, detail)
+        };
         let received = match admitted {
             Ok(received) => received,
             Err(error) => {
-                learner.ledger.dropped("invalid", steps);
                 tracing::warn!(actor_id = self.actor.actor_id, slot, sequence, %error, "unroll refused");
-                return Ok((Outcome::Invalid, error.to_string()));
+                return Ok(refused("invalid", Outcome::Invalid, error.to_string()));
             }
         };
-        // Versions only go up, so what is too old at the door can only be older at consumption.
+        // Versions only go up, so what is too old at the door can only be older at consumption. In a deterministic run
+        // nothing may depend on when it comes.
         let behind = newest.sequence.saturating_sub(received.version.sequence);
-        if behind > learner.queue.max_staleness() {
-            learner.ledger.dropped("stale", steps);
+        if behind > learner.queue.max_staleness() && learner.turnstile.is_none() {
             metrics::staleness(behind);
             let detail = format!("version {} is {behind} behind {newest}", received.version);
-            return Ok((Outcome::Stale, detail));
+            return Ok(refused("stale", Outcome::Stale, detail));
         }
-        if let Err(error) = learner.queue.offer(received, whole.ticket) {
-            // Closed since it was looked at: its credit rules out that it is full.
-            learner.ledger.dropped("draining", steps);
-            return Ok((Outcome::Draining, error.to_string()));
+        let entry = Entry { actor: self.actor.clone(), slot, sequence, steps };
+        Ok(Checked::Good(Arrival { entry, encoded: whole.encoded, received, ticket: whole.ticket }))
+    }
+
+    async fn place(&self, arrival: Arrival) -> Result<Outcome, Refusal> {
+        let learner = self.shared.learner.clone();
+        let placed = tokio::task::spawn_blocking(move || learner.place(arrival)).await.map_err(|_| lost())?;
+        match placed.map_err(|(error, _)| unrecorded(&error))? {
+            Placed::Accepted => Ok(Outcome::Accepted),
+            Placed::Duplicate => Ok(Outcome::Duplicate),
+            Placed::Draining => Ok(Outcome::Draining),
         }
-        Ok((Outcome::Accepted, String::new()))
+    }
+
+    /// Deterministic runs: the acks of all unrolls whose turn this one makes it, each to its own actor.
+    async fn wait_in_line(&self, arrival: Arrival) -> Result<(), Refusal> {
+        let (learner, replies) = (self.shared.learner.clone(), self.replies.clone());
+        let entered = tokio::task::spawn_blocking(move || match &learner.turnstile {
+            Some(turnstile) => turnstile.enter(&learner, arrival, replies),
+            None => Ok(Vec::new()),
+        });
+        let (answers, failure) = match entered.await.map_err(|_| lost())? {
+            Ok(answers) => (answers, None),
+            Err((error, answers)) => (answers, Some(error)),
+        };
+        for (replies, ack) in answers {
+            count(ack.outcome());
+            let reply = PushResponse { kind: Some(push_response::Kind::Ack(ack)) };
+            // Of their own, so that no stream waits for another actor; one that is gone sends its unroll again.
+            tokio::spawn(async move { timeout(REPLY_DEADLINE, replies.send(Ok(reply))).await });
+        }
+        failure.map_or(Ok(()), |error| Err(unrecorded(&error)))
     }
 
     fn report(&self, report: ActorReport) -> Result<(), Refusal> {

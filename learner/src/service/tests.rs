@@ -1,5 +1,6 @@
 //! The services over a real connection: a server on port 0 and clients that behave, and clients that do not.
 
+mod order;
 mod push;
 mod weights;
 
@@ -39,6 +40,14 @@ struct Server {
 impl Server {
     /// Version 2-5 is published.
     async fn start(admission: AdmissionConfig) -> Self {
+        Self::start_with(admission, Journal::off(), None).await
+    }
+
+    async fn start_with(
+        admission: AdmissionConfig,
+        journal: Journal,
+        schedule: Option<crate::schedule::Schedule>,
+    ) -> Self {
         let ledger = Arc::new(Ledger::new());
         let learner = Services {
             run_id: "run".to_owned(),
@@ -47,6 +56,8 @@ impl Server {
             queue: UnrollQueue::new(&admission, ledger.clone()),
             weights: Arc::new(WeightStore::new()),
             ledger,
+            turnstile: schedule.map(|schedule| Arc::new(Turnstile::new(schedule, journal.next_index()))),
+            journal: Arc::new(journal),
             status: Arc::new(StatusBoard::new("run", "ppg")),
             actors: ActorTable::new(admission.max_actors),
             admission,

@@ -12,7 +12,7 @@ use vpt_proto::limits::CHUNK_BYTES;
 
 use super::Shared;
 use crate::metrics;
-use crate::publish::PublishedWeights;
+use crate::publish::{PublishedWeights, WeightStore};
 use crate::version::Version;
 
 /// Weights down.
@@ -40,29 +40,13 @@ impl WeightsService for Weights {
             )));
         }
         let (sender, outbound) = mpsc::channel(1);
-        let mut newest = learner.weights.watch();
-        newest.mark_changed();
-        let shutdown = self.shared.shutdown.clone();
+        let (store, shutdown) = (learner.weights.clone(), self.shared.shutdown.clone());
+        let every = learner.turnstile.is_some();
         tokio::spawn(async move {
-            loop {
-                // Room first, then the newest: a slow reader skips what came between.
-                let permit = tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    permit = sender.reserve() => permit,
-                };
-                let Ok(permit) = permit else { return };
-                let manifest = loop {
-                    tokio::select! {
-                        () = shutdown.cancelled() => return,
-                        () = sender.closed() => return,
-                        changed = newest.changed() => if changed.is_err() { return },
-                    }
-                    let weights = newest.borrow_and_update().clone();
-                    if let Some(weights) = weights {
-                        break weights.manifest();
-                    }
-                };
-                permit.send(Ok(manifest));
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = sender.closed() => {}
+                () = announce(&store, &sender, every) => {}
             }
         });
         Ok(Response::new(ReceiverStream::new(outbound)))
@@ -91,6 +75,35 @@ impl WeightsService for Weights {
             }
         });
         Ok(Response::new(ReceiverStream::new(outbound)))
+    }
+}
+
+/// Sends the newest manifest and each newer one. A slow reader skips what came between, unless it needs `every` one: then
+/// those that are still kept follow in order.
+async fn announce(store: &WeightStore, sender: &mpsc::Sender<Result<WeightsManifest, Status>>, every: bool) {
+    let mut newest = store.watch();
+    newest.mark_changed();
+    let mut told = Version::default();
+    loop {
+        // Room first, then the newest.
+        let Ok(permit) = sender.reserve().await else { return };
+        let weights = loop {
+            let next = if every { store.newer_than(told).into_iter().next() } else { None };
+            if next.is_some() {
+                break next;
+            }
+            if newest.changed().await.is_err() {
+                return;
+            }
+            let weights = newest.borrow_and_update().clone();
+            if weights.is_some() && !every {
+                break weights;
+            }
+        };
+        if let Some(weights) = weights {
+            told = weights.version;
+            permit.send(Ok(weights.manifest()));
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! For tests: a session without services or network, made from a config the way the role makes it.
 
 use super::*;
-use crate::checkpoint::{POLICY_FILE, Weights};
+use crate::admission::UnrollSpec;
+use crate::checkpoint::{CheckpointFolder, POLICY_FILE, Weights};
 use crate::config::{LearnerConfig, Stage};
+use crate::queue::UnrollQueue;
 use std::time::Duration;
 use vpt_policy::PolicyConfig;
 
@@ -20,21 +22,26 @@ pub(crate) fn bench(learner: LearnerConfig, policy: &PolicyConfig) -> Bench {
     let ledger = Arc::new(Ledger::new());
     let queue = UnrollQueue::new(&learner.admission, ledger.clone());
     let log = EventLog::open(&learner.out).unwrap();
+    let journal = Arc::new(Journal::off());
+    let spec = UnrollSpec::new(policy, learner.unroll_length, true);
     let setup = LearnerSetup { learner, policy: policy.clone(), run_seed: 1, run_config_toml: String::new() };
     let session = Session {
         status: Arc::new(StatusBoard::new("test", setup.learner.stage.name())),
         setup,
         run_id: "test".into(),
-        queue: queue.clone(),
+        source: UnrollSource::live(queue.clone(), spec, 0),
+        journal: journal.clone(),
         weights: Arc::new(WeightStore::new()),
         ledger,
         health: Health::new(Duration::from_secs(60)),
         shutdown: CancellationToken::new(),
         stopwatch: Stopwatch::new(),
-        checkpoints,
-        log,
+        checkpoints: Some(CheckpointWriter::start(checkpoints, journal, None).unwrap()),
+        log: Some(log),
         version: Version::new(epoch, 0),
         returns: ReturnWindow::default(),
+        consumed: 0,
+        comparison: None,
         seconds_before: 0.0,
         started: Instant::now(),
     };
@@ -45,7 +52,8 @@ impl Bench {
     /// The trainer to go on with, and the checkpoint it came from.
     pub(crate) fn trainer(&mut self) -> (Trainer, Option<Stored>) {
         let learner = &self.session.setup.learner;
-        let stored = self.session.checkpoints.newest(&self.policy.fingerprint()).unwrap();
+        let folder = CheckpointFolder::open(&learner.out, learner.checkpoint.keep).unwrap();
+        let stored = folder.newest(&self.policy.fingerprint()).unwrap();
         let weights = stored
             .as_ref()
             .map(|stored| Weights { config: None, parameters: stored.file(POLICY_FILE).unwrap().to_vec() });
