@@ -22,6 +22,7 @@ pub(crate) mod furnace;
 pub(crate) mod gui;
 pub(crate) mod inventory;
 mod light;
+pub(crate) mod liquid;
 pub(crate) mod look;
 pub(crate) mod mining;
 pub(crate) mod path;

@@ -3,6 +3,7 @@
 mod blocks;
 mod furnaces;
 mod hands;
+mod liquids;
 
 use vpt_proto::keys;
 
@@ -12,6 +13,7 @@ use super::furnace::Furnaces;
 use super::gui::Gui;
 use super::inventory::{HOTBAR, Inventory, take};
 use super::item::{Item, Stack};
+use super::liquid::flows::Flows;
 use super::look;
 use super::mining::Mining;
 use super::player::Player;
@@ -42,6 +44,7 @@ pub(crate) struct State {
     pub(crate) mining: Mining,
     pub(crate) entities: Entities,
     pub(crate) furnaces: Furnaces,
+    pub(crate) flows: Flows,
     pub(crate) gui: Option<Gui>,
     /// Where the task lets the player be hurt.
     pub(crate) survival: Option<Survival>,
@@ -115,6 +118,7 @@ impl State {
             mining: Mining::default(),
             entities: Entities::default(),
             furnaces: Furnaces::default(),
+            flows: Flows::default(),
             gui: None,
             survival: None,
             held_before: 0,
@@ -140,6 +144,7 @@ impl State {
         self.mining = Mining::default();
         self.entities.clear();
         self.furnaces.clear();
+        self.flows.clear();
         self.gui = None;
         self.survival = task.survival.then(|| Survival::new(task.respawn.then_some(spawn)));
         self.held_before = 0;
@@ -200,7 +205,9 @@ impl State {
         } else {
             self.play(action, pressed, &mut events);
         }
+        self.drift();
         self.tick_furnaces();
+        self.tick_liquids();
         self.entities.tick(&self.voxels, &self.player.body, &mut self.inventory, &mut events);
         let died = self.live(before, &mut events);
         Tick { events, gui_open: self.gui.is_some(), died }
@@ -331,6 +338,7 @@ impl State {
             gui.hash_into(&mut add);
         }
         self.furnaces.hash_into(&mut add);
+        self.flows.hash_into(&mut add);
         let (target, damage, pause) = self.mining.state();
         if let Some((cell, held)) = target {
             cell.iter().for_each(|value| add(u64::from(*value as u32)));
