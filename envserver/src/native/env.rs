@@ -2,8 +2,11 @@
 
 mod blocks;
 mod furnaces;
+mod growth;
 mod hands;
 mod liquids;
+
+use std::collections::BTreeSet;
 
 use vpt_proto::keys;
 
@@ -13,7 +16,7 @@ use super::furnace::Furnaces;
 use super::gui::Gui;
 use super::inventory::{HOTBAR, Inventory, take};
 use super::item::{Item, Stack};
-use super::liquid::flows::Flows;
+use super::liquid::flows::{Flows, Spot};
 use super::look;
 use super::mining::Mining;
 use super::player::Player;
@@ -45,6 +48,8 @@ pub(crate) struct State {
     pub(crate) entities: Entities,
     pub(crate) furnaces: Furnaces,
     pub(crate) flows: Flows,
+    /// Leaves that may hang on no log any more.
+    loose: BTreeSet<Spot>,
     pub(crate) gui: Option<Gui>,
     /// Where the task lets the player be hurt.
     pub(crate) survival: Option<Survival>,
@@ -119,6 +124,7 @@ impl State {
             entities: Entities::default(),
             furnaces: Furnaces::default(),
             flows: Flows::default(),
+            loose: BTreeSet::new(),
             gui: None,
             survival: None,
             held_before: 0,
@@ -145,6 +151,7 @@ impl State {
         self.entities.clear();
         self.furnaces.clear();
         self.flows.clear();
+        self.loose.clear();
         self.gui = None;
         self.survival = task.survival.then(|| Survival::new(task.respawn.then_some(spawn)));
         self.held_before = 0;
@@ -208,6 +215,7 @@ impl State {
         self.drift();
         self.tick_furnaces();
         self.tick_liquids();
+        self.grow();
         self.entities.tick(&self.voxels, &self.player.body, &mut self.inventory, &mut events);
         let died = self.live(before, &mut events);
         Tick { events, gui_open: self.gui.is_some(), died }
@@ -339,6 +347,7 @@ impl State {
         }
         self.furnaces.hash_into(&mut add);
         self.flows.hash_into(&mut add);
+        self.loose.iter().for_each(|spot| add(spot.number()));
         let (target, damage, pause) = self.mining.state();
         if let Some((cell, held)) = target {
             cell.iter().for_each(|value| add(u64::from(*value as u32)));

@@ -35,13 +35,16 @@ impl State {
         if !(0..self.voxels.height()).contains(&cell[1]) {
             return;
         }
-        self.voxels.set(cell[0], cell[1], cell[2], block);
+        let before = self.voxels.set(cell[0], cell[1], cell[2], block);
         self.flows.put(cell, fill);
         for value in cell {
             self.edits = mix(self.edits, u64::from(value as u32));
         }
         self.edits = mix(self.edits, block as u64);
         self.stir(cell);
+        if before != block && matches!(before, Block::Log | Block::Leaves) {
+            self.loosen(cell);
+        }
     }
 
     pub(super) fn at(&self, cell: [i32; 3]) -> Block {
