@@ -57,6 +57,7 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
         target: Some([x, y + 1, z]),
         hand: HandView {
             item: [None, Some(Item::Log), Some(Item::WoodenPickaxe)][seed as usize % 3],
+            offhand: (seed % 2 == 1).then_some(Item::Torch),
             swing: 0.0,
         },
     };
@@ -69,6 +70,8 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
         hotbar,
         selected: seed as usize,
         hearts: 20 - 3 * seed as u8,
+        armour: 5 * seed as u8,
+        offhand: (seed % 2 == 1).then_some(Stack::new(Item::Torch, 12)),
         food: Some(17 - 4 * seed as u8),
         bubbles: Some(4 + seed as u8),
     };
@@ -151,6 +154,8 @@ fn print_costs() {
             hotbar: [Some(Stack::new(Item::Log, 5)); 9],
             selected: 1,
             hearts: 20,
+            armour: 0,
+            offhand: None,
             food: None,
             bubbles: None,
         };

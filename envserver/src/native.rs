@@ -2,6 +2,7 @@
 //!
 //! Everything is a pure function of the episode's seed and the actions, down to the last pixel.
 
+pub mod armour;
 pub mod block;
 pub(crate) mod canvas;
 pub mod fixed_trig;

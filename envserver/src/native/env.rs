@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use vpt_proto::keys;
 
+use super::armour::{self, Protection};
 use super::entity::{Entities, ItemEntity, THROWN_DELAY};
 use super::frame::Frames;
 use super::furnace::Furnaces;
@@ -224,14 +225,19 @@ impl State {
     /// What the tick did to a player who can be hurt; true when life is over for good.
     fn live(&mut self, before: [f64; 3], events: &mut Vec<Event>) -> bool {
         let Some(survival) = &mut self.survival else { return false };
+        survival.vitals.armour = Protection::of(&self.inventory.armour);
         let dead = survival.tick(&self.player, &self.voxels, before);
+        let dents = survival.vitals.take_dents();
+        for broken in armour::dent(&mut self.inventory.armour, dents) {
+            events.push(Event { kind: EventKind::BreakItem, item: broken.name(), quantity: 1 });
+        }
         self.player.weary = !survival.vitals.can_sprint();
         if !dead {
             return false;
         }
         let Some((survival, player)) = survival.reborn() else { return true };
         let mut left = self.gui.take().map(|gui| gui.close(&mut self.inventory)).unwrap_or_default();
-        left.extend(self.inventory.slots.iter_mut().filter_map(Option::take));
+        left.extend(self.inventory.take_all());
         self.throw(left, events);
         (self.survival, self.player) = (Some(survival), player);
         false
@@ -267,6 +273,9 @@ impl State {
             self.gui = Some(Gui::open(GuiKind::Inventory));
             return self.idle();
         }
+        if pressed & keys::SWAP_HANDS != 0 {
+            self.inventory.swap_hands();
+        }
         let target = self.player.target(&self.voxels);
         if pressed & keys::PICK_ITEM != 0 {
             self.pick(target);
@@ -295,14 +304,11 @@ impl State {
         }
     }
 
-    /// Middle click: selects the hotbar slot that holds the targeted block's item.
+    /// Middle click: takes the targeted block's item in hand, if it is carried.
     fn pick(&mut self, target: Option<Hit>) {
         let Some(hit) = target else { return };
         let name = self.voxels.get(hit.cell[0], hit.cell[1], hit.cell[2]).unlit().name();
-        let holds = |slot: &usize| self.inventory.slots[*slot].is_some_and(|stack| stack.item.name() == name);
-        if let Some(slot) = (0..HOTBAR).find(holds) {
-            self.inventory.selected = slot;
-        }
+        self.inventory.pick(name);
     }
 
     fn throw(&mut self, stacks: Vec<Stack>, events: &mut Vec<Event>) {
@@ -341,7 +347,7 @@ impl State {
         }
         add(player.motion_bits());
         self.survival.iter().for_each(|survival| add(survival.hash()));
-        self.inventory.slots.iter().for_each(|slot| add(Stack::bits(*slot)));
+        self.inventory.all().for_each(|slot| add(Stack::bits(*slot)));
         if let Some(gui) = &self.gui {
             gui.hash_into(&mut add);
         }
