@@ -131,6 +131,11 @@ fn slots(kind: GuiKind, hotbar: &[Slot; 9]) -> Vec<(i32, i32, Slot)> {
         GuiKind::CraftingTable => (3, (30, 17), (124, 35)),
         GuiKind::Furnace => (1, (56, 17), (116, 35)),
     };
+    if kind == GuiKind::Inventory {
+        let worn = [Item::IronHelmet, Item::DiamondChestplate, Item::IronLeggings, Item::DiamondBoots];
+        slots.extend((0..).zip(worn).map(|(part, item)| (8, 8 + 18 * part, Some(Stack::new(item, 1)))));
+        slots.push((77, 62, Some(Stack::new(Item::Torch, 12))));
+    }
     let planks = Some(Stack::new(Item::Planks, 1));
     slots.extend((0..side * side).map(|at| (grid.0 + 18 * (at % side), grid.1 + 18 * (at / side), planks)));
     if kind == GuiKind::Furnace {
