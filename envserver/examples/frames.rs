@@ -57,6 +57,7 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
         target: Some([x, y + 1, z]),
         hand: HandView {
             item: [None, Some(Item::Log), Some(Item::WoodenPickaxe)][seed as usize % 3],
+            offhand: (seed % 2 == 1).then_some(Item::Torch),
             swing: 0.0,
         },
     };
@@ -69,6 +70,8 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
         hotbar,
         selected: seed as usize,
         hearts: 20 - 3 * seed as u8,
+        armour: 5 * seed as u8,
+        offhand: (seed % 2 == 1).then_some(Stack::new(Item::Torch, 12)),
         food: Some(17 - 4 * seed as u8),
         bubbles: Some(4 + seed as u8),
     };
@@ -128,6 +131,11 @@ fn slots(kind: GuiKind, hotbar: &[Slot; 9]) -> Vec<(i32, i32, Slot)> {
         GuiKind::CraftingTable => (3, (30, 17), (124, 35)),
         GuiKind::Furnace => (1, (56, 17), (116, 35)),
     };
+    if kind == GuiKind::Inventory {
+        let worn = [Item::IronHelmet, Item::DiamondChestplate, Item::IronLeggings, Item::DiamondBoots];
+        slots.extend((0..).zip(worn).map(|(part, item)| (8, 8 + 18 * part, Some(Stack::new(item, 1)))));
+        slots.push((77, 62, Some(Stack::new(Item::Torch, 12))));
+    }
     let planks = Some(Stack::new(Item::Planks, 1));
     slots.extend((0..side * side).map(|at| (grid.0 + 18 * (at % side), grid.1 + 18 * (at / side), planks)));
     if kind == GuiKind::Furnace {
@@ -151,6 +159,8 @@ fn print_costs() {
             hotbar: [Some(Stack::new(Item::Log, 5)); 9],
             selected: 1,
             hearts: 20,
+            armour: 0,
+            offhand: None,
             food: None,
             bubbles: None,
         };

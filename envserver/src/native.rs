@@ -2,6 +2,7 @@
 //!
 //! Everything is a pure function of the episode's seed and the actions, down to the last pixel.
 
+pub mod armour;
 pub mod block;
 pub(crate) mod canvas;
 pub mod fixed_trig;
@@ -22,6 +23,7 @@ pub(crate) mod furnace;
 pub(crate) mod gui;
 pub(crate) mod inventory;
 mod light;
+pub(crate) mod liquid;
 pub(crate) mod look;
 pub(crate) mod mining;
 pub(crate) mod path;

@@ -77,8 +77,8 @@ impl Canvas {
         if stack.count != 1 {
             self.number(left + 17, top + 9, stack.count);
         }
-        if let Some(tool) = stack.item.tool().filter(|_| stack.worn > 0) {
-            self.durability(left + 2, top + 13, stack.worn, tool.material.durability());
+        if let Some(whole) = stack.item.durability().filter(|_| stack.worn > 0) {
+            self.durability(left + 2, top + 13, stack.worn, whole);
         }
     }
 

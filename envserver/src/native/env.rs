@@ -2,16 +2,22 @@
 
 mod blocks;
 mod furnaces;
+mod growth;
 mod hands;
+mod liquids;
+
+use std::collections::BTreeSet;
 
 use vpt_proto::keys;
 
+use super::armour::{self, Protection};
 use super::entity::{Entities, ItemEntity, THROWN_DELAY};
 use super::frame::Frames;
 use super::furnace::Furnaces;
 use super::gui::Gui;
 use super::inventory::{HOTBAR, Inventory, take};
 use super::item::{Item, Stack};
+use super::liquid::flows::{Flows, Spot};
 use super::look;
 use super::mining::Mining;
 use super::player::Player;
@@ -42,6 +48,9 @@ pub(crate) struct State {
     pub(crate) mining: Mining,
     pub(crate) entities: Entities,
     pub(crate) furnaces: Furnaces,
+    pub(crate) flows: Flows,
+    /// Leaves that may hang on no log any more.
+    loose: BTreeSet<Spot>,
     pub(crate) gui: Option<Gui>,
     /// Where the task lets the player be hurt.
     pub(crate) survival: Option<Survival>,
@@ -115,6 +124,8 @@ impl State {
             mining: Mining::default(),
             entities: Entities::default(),
             furnaces: Furnaces::default(),
+            flows: Flows::default(),
+            loose: BTreeSet::new(),
             gui: None,
             survival: None,
             held_before: 0,
@@ -140,6 +151,8 @@ impl State {
         self.mining = Mining::default();
         self.entities.clear();
         self.furnaces.clear();
+        self.flows.clear();
+        self.loose.clear();
         self.gui = None;
         self.survival = task.survival.then(|| Survival::new(task.respawn.then_some(spawn)));
         self.held_before = 0;
@@ -200,7 +213,10 @@ impl State {
         } else {
             self.play(action, pressed, &mut events);
         }
+        self.drift();
         self.tick_furnaces();
+        self.tick_liquids();
+        self.grow();
         self.entities.tick(&self.voxels, &self.player.body, &mut self.inventory, &mut events);
         let died = self.live(before, &mut events);
         Tick { events, gui_open: self.gui.is_some(), died }
@@ -209,14 +225,19 @@ impl State {
     /// What the tick did to a player who can be hurt; true when life is over for good.
     fn live(&mut self, before: [f64; 3], events: &mut Vec<Event>) -> bool {
         let Some(survival) = &mut self.survival else { return false };
+        survival.vitals.armour = Protection::of(&self.inventory.armour);
         let dead = survival.tick(&self.player, &self.voxels, before);
+        let dents = survival.vitals.take_dents();
+        for broken in armour::dent(&mut self.inventory.armour, dents) {
+            events.push(Event { kind: EventKind::BreakItem, item: broken.name(), quantity: 1 });
+        }
         self.player.weary = !survival.vitals.can_sprint();
         if !dead {
             return false;
         }
         let Some((survival, player)) = survival.reborn() else { return true };
         let mut left = self.gui.take().map(|gui| gui.close(&mut self.inventory)).unwrap_or_default();
-        left.extend(self.inventory.slots.iter_mut().filter_map(Option::take));
+        left.extend(self.inventory.take_all());
         self.throw(left, events);
         (self.survival, self.player) = (Some(survival), player);
         false
@@ -252,6 +273,9 @@ impl State {
             self.gui = Some(Gui::open(GuiKind::Inventory));
             return self.idle();
         }
+        if pressed & keys::SWAP_HANDS != 0 {
+            self.inventory.swap_hands();
+        }
         let target = self.player.target(&self.voxels);
         if pressed & keys::PICK_ITEM != 0 {
             self.pick(target);
@@ -280,14 +304,11 @@ impl State {
         }
     }
 
-    /// Middle click: selects the hotbar slot that holds the targeted block's item.
+    /// Middle click: takes the targeted block's item in hand, if it is carried.
     fn pick(&mut self, target: Option<Hit>) {
         let Some(hit) = target else { return };
         let name = self.voxels.get(hit.cell[0], hit.cell[1], hit.cell[2]).unlit().name();
-        let holds = |slot: &usize| self.inventory.slots[*slot].is_some_and(|stack| stack.item.name() == name);
-        if let Some(slot) = (0..HOTBAR).find(holds) {
-            self.inventory.selected = slot;
-        }
+        self.inventory.pick(name);
     }
 
     fn throw(&mut self, stacks: Vec<Stack>, events: &mut Vec<Event>) {
@@ -326,11 +347,13 @@ impl State {
         }
         add(player.motion_bits());
         self.survival.iter().for_each(|survival| add(survival.hash()));
-        self.inventory.slots.iter().for_each(|slot| add(Stack::bits(*slot)));
+        self.inventory.all().for_each(|slot| add(Stack::bits(*slot)));
         if let Some(gui) = &self.gui {
             gui.hash_into(&mut add);
         }
         self.furnaces.hash_into(&mut add);
+        self.flows.hash_into(&mut add);
+        self.loose.iter().for_each(|spot| add(spot.number()));
         let (target, damage, pause) = self.mining.state();
         if let Some((cell, held)) = target {
             cell.iter().for_each(|value| add(u64::from(*value as u32)));

@@ -1,5 +1,6 @@
 //! What the player sees: the view, the heads-up display, and an open screen, drawn from the state of play.
 
+use super::armour::Protection;
 use super::env::State;
 use super::hud::Hud;
 use super::item::Slot;
@@ -48,7 +49,11 @@ impl Frames {
             entities: &self.billboards,
             breaking: state.mining.crack(),
             target: target.map(|hit| hit.cell),
-            hand: HandView { item: state.inventory.held(), swing: f32::from(state.swing) / 6.0 },
+            hand: HandView {
+                item: state.inventory.held(),
+                offhand: state.inventory.offhand.map(|stack| stack.item),
+                swing: f32::from(state.swing) / 6.0,
+            },
         };
         self.renderer.render(&scene, width, height, out);
         self.overlay(state, height, width, out);
@@ -60,8 +65,10 @@ impl Frames {
         let vitals = state.survival.as_ref().map(|survival| &survival.vitals);
         let view = HudView {
             hotbar,
+            offhand: inventory.offhand,
             selected: inventory.selected,
             hearts: vitals.map_or(UNHURT, |vitals| vitals.health.ceil() as u8),
+            armour: vitals.map_or(0, |_| Protection::of(&inventory.armour).points),
             food: vitals.map(|vitals| vitals.food.ceil() as u8),
             bubbles: vitals.and_then(Vitals::bubbles),
         };

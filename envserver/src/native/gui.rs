@@ -1,8 +1,8 @@
 //! The inventory, crafting table and furnace screens: a cursor moved by the mouse, slots clicked with it.
 //!
 //! Left takes, puts and swaps stacks, right takes half or puts one, held over several slots they spread what is
-//! carried, a double click collects, shift moves a stack to the other part, number keys swap with the hotbar, Q throws
-//! one (with sprint all), a click outside the panel throws what is carried.
+//! carried, a double click collects, shift moves a stack to the other part, number keys swap with the hotbar and the swap key with
+//! the other hand, Q throws one (with sprint all), a click outside the panel throws what is carried.
 
 mod drag;
 mod layout;
@@ -33,6 +33,10 @@ pub(crate) enum Place {
     Grid(usize),
     /// What the grid crafts or the furnace made.
     Result,
+    /// One of four for armour, from the head down.
+    Armour(usize),
+    /// What the other hand holds.
+    Offhand,
 }
 
 impl Place {
@@ -42,6 +46,8 @@ impl Place {
             Self::Inventory(index) => index as u64,
             Self::Grid(index) => 64 + index as u64,
             Self::Result => 128,
+            Self::Armour(index) => 129 + index as u64,
+            Self::Offhand => 160,
         }
     }
 }
@@ -97,12 +103,13 @@ impl Gui {
         self.gauges = furnace.gauges();
     }
 
-    /// Whether a slot may hold an item: fuel slots are particular.
+    /// Whether a slot may hold an item: fuel slots are particular, and those for armour.
     fn accepts(&self, place: Place, item: Item) -> bool {
         match place {
             Place::Grid(1) if self.kind == GuiKind::Furnace => burn_ticks(item) > 0,
             Place::Result => false,
-            Place::Inventory(_) | Place::Grid(_) => true,
+            Place::Armour(index) => item.armour().is_some_and(|piece| piece.part as usize == index),
+            Place::Inventory(_) | Place::Grid(_) | Place::Offhand => true,
         }
     }
 
@@ -121,6 +128,8 @@ impl Gui {
             Place::Inventory(index) => inventory.slots[index],
             Place::Grid(index) => self.grid[index],
             Place::Result => self.result(),
+            Place::Armour(index) => inventory.armour[index],
+            Place::Offhand => inventory.offhand,
         }
     }
 
@@ -177,7 +186,7 @@ impl Gui {
         }
     }
 
-    /// Number keys and the drop key act on the slot under an empty cursor.
+    /// Number keys, the swap key and the drop key act on the slot under an empty cursor.
     fn type_keys(
         &mut self,
         action: &Action,
@@ -188,7 +197,10 @@ impl Gui {
         let (Some(place), None) = (self.hovered(), self.carried) else { return };
         if let Some(number) = (0..HOTBAR).find(|index| pressed & keys::HOTBAR[*index] != 0) {
             self.drag = None;
-            self.swap_with_hotbar(place, number, inventory, effects);
+            self.swap_with(place, Place::Inventory(number), inventory, effects);
+        } else if pressed & keys::SWAP_HANDS != 0 {
+            self.drag = None;
+            self.swap_with(place, Place::Offhand, inventory, effects);
         }
         if pressed & keys::DROP != 0 {
             self.drag = None;
@@ -225,6 +237,8 @@ impl Gui {
             Place::Inventory(index) => inventory.slots.get_mut(index),
             Place::Grid(index) => self.grid.get_mut(index),
             Place::Result => None,
+            Place::Armour(index) => inventory.armour.get_mut(index),
+            Place::Offhand => Some(&mut inventory.offhand),
         }
     }
 

@@ -9,6 +9,8 @@ use super::scene::{GuiKind, GuiView, HudView};
 
 const HOTBAR_LEFT: i32 = (LAYOUT.0 - 182) / 2;
 const HOTBAR_TOP: i32 = LAYOUT.1 - 22;
+/// How far left of the hotbar the other hand's slot begins.
+const OFFHAND_GAP: i32 = 29;
 const HEARTS_TOP: i32 = LAYOUT.1 - 39;
 
 /// Draws overlays; what has not changed since the last frame is not drawn anew.
@@ -68,11 +70,15 @@ impl Hud {
 
 /// The hotbar with its contents, the bars above it, and the crosshair, on one canvas.
 fn hud_canvas(view: &HudView) -> Canvas {
-    // From the crosshair down, as wide as the hotbar with its selector.
+    // From the crosshair down, as wide as the hotbar with its selector and what the other hand holds.
     let top = LAYOUT.1 / 2 - 8;
-    let mut canvas = Canvas::new(HOTBAR_LEFT - 2, top, 186, LAYOUT.1 - top);
+    let beside = if view.offhand.is_some() { OFFHAND_GAP } else { 2 };
+    let mut canvas = Canvas::new(HOTBAR_LEFT - beside, top, 184 + beside, LAYOUT.1 - top);
     crosshair(&mut canvas);
     hearts(&mut canvas, view.hearts);
+    if view.armour > 0 {
+        bars::armour(&mut canvas, view.armour);
+    }
     if let Some(points) = view.food {
         bars::food(&mut canvas, points);
     }
@@ -88,6 +94,13 @@ fn hud_canvas(view: &HudView) -> Canvas {
         if let Some(stack) = held {
             canvas.stack(left + 2, HOTBAR_TOP + 3, stack);
         }
+    }
+    if let Some(stack) = view.offhand {
+        let left = HOTBAR_LEFT - OFFHAND_GAP;
+        canvas.fill(left, HOTBAR_TOP, 22, 22, [20, 20, 20, 235]);
+        canvas.fill(left + 1, HOTBAR_TOP + 1, 20, 20, [150, 150, 150, 255]);
+        canvas.fill(left + 2, HOTBAR_TOP + 2, 18, 18, [92, 92, 92, 255]);
+        canvas.stack(left + 3, HOTBAR_TOP + 3, stack);
     }
     let left = HOTBAR_LEFT - 1 + 20 * view.selected.min(8) as i32;
     for (inset, colour) in [(0, [30, 30, 30, 255]), (1, [240, 240, 240, 255]), (2, [200, 200, 200, 255])] {
@@ -148,7 +161,15 @@ mod tests {
     use crate::native::item::{Item, Stack};
 
     fn view() -> HudView {
-        HudView { hotbar: [None; 9], selected: 0, hearts: 20, food: None, bubbles: None }
+        HudView {
+            hotbar: [None; 9],
+            offhand: None,
+            selected: 0,
+            hearts: 20,
+            armour: 0,
+            food: None,
+            bubbles: None,
+        }
     }
 
     #[test]
@@ -170,6 +191,9 @@ mod tests {
             draw(&HudView { food: Some(20), ..view() }),
             draw(&HudView { food: Some(7), ..view() }),
             draw(&HudView { food: Some(7), bubbles: Some(4), ..view() }),
+            draw(&HudView { armour: 1, ..view() }),
+            draw(&HudView { armour: 15, ..view() }),
+            draw(&HudView { offhand: Some(Stack::new(Item::Torch, 3)), ..view() }),
             draw(&held),
             draw(&more),
         ];

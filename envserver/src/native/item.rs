@@ -1,5 +1,6 @@
 //! Items of the embedded world: names as MineRL's statistics spell them, stack limits, and stacks.
 
+use super::armour::{ArmourItem, Part};
 use super::block::Tool;
 
 /// What a tool is made of.
@@ -162,11 +163,27 @@ pub enum Item {
     IronHoe,
     /// A diamond hoe.
     DiamondHoe,
+    /// An iron helmet.
+    IronHelmet,
+    /// An iron chestplate.
+    IronChestplate,
+    /// Iron leggings.
+    IronLeggings,
+    /// Iron boots.
+    IronBoots,
+    /// A diamond helmet.
+    DiamondHelmet,
+    /// A diamond chestplate.
+    DiamondChestplate,
+    /// Diamond leggings.
+    DiamondLeggings,
+    /// Diamond boots.
+    DiamondBoots,
 }
 
 impl Item {
     /// Every item, in the order of its discriminant.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 59] = [
         Self::Log,
         Self::Planks,
         Self::Stick,
@@ -218,6 +235,14 @@ impl Item {
         Self::StoneHoe,
         Self::IronHoe,
         Self::DiamondHoe,
+        Self::IronHelmet,
+        Self::IronChestplate,
+        Self::IronLeggings,
+        Self::IronBoots,
+        Self::DiamondHelmet,
+        Self::DiamondChestplate,
+        Self::DiamondLeggings,
+        Self::DiamondBoots,
     ];
 
     /// The name used in events, tasks and reward tables.
@@ -274,6 +299,14 @@ impl Item {
             Self::StoneHoe => "stone_hoe",
             Self::IronHoe => "iron_hoe",
             Self::DiamondHoe => "diamond_hoe",
+            Self::IronHelmet => "iron_helmet",
+            Self::IronChestplate => "iron_chestplate",
+            Self::IronLeggings => "iron_leggings",
+            Self::IronBoots => "iron_boots",
+            Self::DiamondHelmet => "diamond_helmet",
+            Self::DiamondChestplate => "diamond_chestplate",
+            Self::DiamondLeggings => "diamond_leggings",
+            Self::DiamondBoots => "diamond_boots",
         }
     }
 
@@ -305,6 +338,31 @@ impl Item {
         Some(ToolItem { kind, material })
     }
 
+    /// What the item is worth as armour, if it is some.
+    pub const fn armour(self) -> Option<ArmourItem> {
+        let (part, material) = match self {
+            Self::IronHelmet => (Part::Head, Material::Iron),
+            Self::IronChestplate => (Part::Chest, Material::Iron),
+            Self::IronLeggings => (Part::Legs, Material::Iron),
+            Self::IronBoots => (Part::Feet, Material::Iron),
+            Self::DiamondHelmet => (Part::Head, Material::Diamond),
+            Self::DiamondChestplate => (Part::Chest, Material::Diamond),
+            Self::DiamondLeggings => (Part::Legs, Material::Diamond),
+            Self::DiamondBoots => (Part::Feet, Material::Diamond),
+            _ => return None,
+        };
+        Some(ArmourItem { part, material })
+    }
+
+    /// Uses or dents after which it breaks; none for what does not wear.
+    pub const fn durability(self) -> Option<u16> {
+        match (self.tool(), self.armour()) {
+            (Some(tool), _) => Some(tool.material.durability()),
+            (None, Some(piece)) => Some(piece.durability()),
+            (None, None) => None,
+        }
+    }
+
     /// The item of that name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|item| item.name() == name)
@@ -312,7 +370,7 @@ impl Item {
 
     /// How many fit into one slot.
     pub const fn max_stack(self) -> u8 {
-        if self.tool().is_some() { 1 } else { 64 }
+        if self.durability().is_some() { 1 } else { 64 }
     }
 }
 
@@ -323,7 +381,7 @@ pub struct Stack {
     pub item: Item,
     /// How many: at least 1, at most [`Item::max_stack`].
     pub count: u8,
-    /// Uses a tool has behind it; 0 for everything else.
+    /// Uses a tool, or dents a piece of armour has behind it; 0 for everything else.
     pub worn: u16,
 }
 

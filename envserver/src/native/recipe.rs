@@ -22,7 +22,7 @@ const KEY: [(char, Item); 9] = [
     ('a', Item::Sand),
 ];
 
-const RECIPES: [Recipe; 27] = [
+const RECIPES: [Recipe; 35] = [
     Recipe { rows: &["l"], result: Stack::new(Item::Planks, 4) },
     Recipe { rows: &["p", "p"], result: Stack::new(Item::Stick, 4) },
     Recipe { rows: &["pp", "pp"], result: Stack::new(Item::CraftingTable, 1) },
@@ -50,6 +50,14 @@ const RECIPES: [Recipe; 27] = [
     Recipe { rows: &["cc", " s", " s"], result: Stack::new(Item::StoneHoe, 1) },
     Recipe { rows: &["ii", " s", " s"], result: Stack::new(Item::IronHoe, 1) },
     Recipe { rows: &["dd", " s", " s"], result: Stack::new(Item::DiamondHoe, 1) },
+    Recipe { rows: &["iii", "i i"], result: Stack::new(Item::IronHelmet, 1) },
+    Recipe { rows: &["i i", "iii", "iii"], result: Stack::new(Item::IronChestplate, 1) },
+    Recipe { rows: &["iii", "i i", "i i"], result: Stack::new(Item::IronLeggings, 1) },
+    Recipe { rows: &["i i", "i i"], result: Stack::new(Item::IronBoots, 1) },
+    Recipe { rows: &["ddd", "d d"], result: Stack::new(Item::DiamondHelmet, 1) },
+    Recipe { rows: &["d d", "ddd", "ddd"], result: Stack::new(Item::DiamondChestplate, 1) },
+    Recipe { rows: &["ddd", "d d", "d d"], result: Stack::new(Item::DiamondLeggings, 1) },
+    Recipe { rows: &["d d", "d d"], result: Stack::new(Item::DiamondBoots, 1) },
 ];
 
 impl Recipe {
@@ -121,8 +129,8 @@ mod tests {
             }
         }
         // Places in the 2x2 and 3x3 grid, by shape: log; sticks and two torches; table and sandstone; furnace and four
-        // pickaxes; axes and hoes; shovels and swords.
-        assert_eq!(placed, (4 + 9) + 3 * (2 + 6) + 2 * (1 + 4) + 5 + 8 * 2 + 8 * 3);
+        // pickaxes; axes and hoes; shovels and swords; armour.
+        assert_eq!(placed, (4 + 9) + 3 * (2 + 6) + 2 * (1 + 4) + 5 + 8 * 2 + 8 * 3 + 2 * (2 + 1 + 1 + 2));
     }
 
     #[test]
@@ -137,6 +145,20 @@ mod tests {
             let head = text.chars().filter(|letter| !" s".contains(*letter)).count();
             let expected = heads.iter().find(|(_, kind)| tool.name().ends_with(&format!("_{kind}"))).unwrap();
             assert_eq!((head, sticks), (expected.0, if expected.1 == "sword" { 1 } else { 2 }), "{tool:?}");
+        }
+    }
+
+    #[test]
+    fn every_piece_of_armour_is_crafted_of_its_material_alone() {
+        let amounts = [(5, "helmet"), (8, "chestplate"), (7, "leggings"), (4, "boots")];
+        for piece in Item::ALL.into_iter().filter(|item| item.armour().is_some()) {
+            let made: Vec<_> = RECIPES.iter().filter(|recipe| recipe.result.item == piece).collect();
+            assert_eq!(made.len(), 1, "{piece:?}");
+            let text = made[0].rows.concat().replace(' ', "");
+            let letter = if piece.name().starts_with("iron") { 'i' } else { 'd' };
+            assert!(text.chars().all(|found| found == letter));
+            let amount = amounts.iter().find(|(_, kind)| piece.name().ends_with(kind)).unwrap().0;
+            assert_eq!(text.len(), amount, "{piece:?}");
         }
     }
 

@@ -37,11 +37,13 @@ pub struct Billboard {
     pub item: Item,
 }
 
-/// The hand in the lower right corner.
+/// The hand in the lower right corner, and the other one on the left if it holds something.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct HandView {
     /// What it holds.
     pub item: Option<Item>,
+    /// What the other hand holds.
+    pub offhand: Option<Item>,
     /// How far a swing has come: 0 at rest, up to 1.
     pub swing: f32,
 }
@@ -51,10 +53,14 @@ pub struct HandView {
 pub struct HudView {
     /// The nine hotbar slots.
     pub hotbar: [Slot; 9],
+    /// What the other hand holds.
+    pub offhand: Slot,
     /// The selected slot, 0 to 8.
     pub selected: usize,
     /// Half hearts left, 0 to 20.
     pub hearts: u8,
+    /// Half plates of armour, 0 to 20.
+    pub armour: u8,
     /// Half drumsticks left, 0 to 20, where the player can go hungry.
     pub food: Option<u8>,
     /// Bubbles of breath left, 0 to 10, while breath is not full.

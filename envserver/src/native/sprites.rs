@@ -1,5 +1,7 @@
 //! Item pictures: 16x16 texels with transparency, drawn by rule; blocks appear as small cubes.
 
+mod armour;
+
 use std::sync::OnceLock;
 
 use super::block::{Block, Tool};
@@ -64,21 +66,26 @@ fn draw(item: Item) -> Sprite {
             Item::RottenFlesh => lump(x, y, [128, 78, 46]),
             Item::Flower if y < 8 => lump(x, y + 4, [226, 200, 30]),
             Item::Flower => (x == 7).then_some([60, 130, 40]),
-            other => other.tool().and_then(|tool| {
-                let head = match tool.material {
-                    Material::Wood => [150, 116, 68],
-                    Material::Stone => [140, 140, 140],
-                    Material::Iron => [222, 222, 222],
-                    Material::Diamond => [92, 219, 213],
-                };
-                match tool.kind {
-                    Tool::Pickaxe => pickaxe(x, y, head),
-                    Tool::Axe => blade(x, y, head, |x, y| (8..13).contains(&x) && (1..8).contains(&y)),
-                    Tool::Shovel => blade(x, y, head, |x, y| (10..15).contains(&x) && (1..6).contains(&y)),
-                    Tool::Hoe => blade(x, y, head, |x, y| (6..13).contains(&x) && (1..4).contains(&y)),
-                    Tool::Sword => blade(x, y, head, |x, y| x > 4 && (14..17).contains(&(x + y))),
-                }
-            }),
+            other => match other.armour() {
+                Some(piece) => armour::texel(piece, x, y),
+                None => other.tool().and_then(|tool| {
+                    let head = match tool.material {
+                        Material::Wood => [150, 116, 68],
+                        Material::Stone => [140, 140, 140],
+                        Material::Iron => [222, 222, 222],
+                        Material::Diamond => [92, 219, 213],
+                    };
+                    match tool.kind {
+                        Tool::Pickaxe => pickaxe(x, y, head),
+                        Tool::Axe => blade(x, y, head, |x, y| (8..13).contains(&x) && (1..8).contains(&y)),
+                        Tool::Shovel => {
+                            blade(x, y, head, |x, y| (10..15).contains(&x) && (1..6).contains(&y))
+                        }
+                        Tool::Hoe => blade(x, y, head, |x, y| (6..13).contains(&x) && (1..4).contains(&y)),
+                        Tool::Sword => blade(x, y, head, |x, y| x > 4 && (14..17).contains(&(x + y))),
+                    }
+                }),
+            },
         };
         colour.map_or(0, |[r, g, b]: [u32; 3]| OPAQUE | r | g << 8 | b << 16)
     })

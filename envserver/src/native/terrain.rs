@@ -163,8 +163,18 @@ fn plant_trees(voxels: &mut Voxels, seed: u64) {
     }
 }
 
-/// An oak: a trunk of four to six, two wide layers of leaves, two narrow ones.
+/// Puts an oak where it is planted; leaves only where there is air.
 fn plant_oak(voxels: &mut Voxels, base: [i32; 3], bits: u64) {
+    oak(base, bits, |[x, y, z], block| {
+        if block != Block::Leaves || voxels.get(x, y, z) == Block::Air {
+            voxels.put(x, y, z, block);
+        }
+    });
+    voxels.trees.push(base);
+}
+
+/// The blocks of an oak, leaves first: a trunk of four to six, two wide layers of leaves, two narrow ones.
+pub(super) fn oak(base: [i32; 3], bits: u64, mut place: impl FnMut([i32; 3], Block)) {
     let [x, y, z] = base;
     let trunk = 4 + (bits % 3) as i32;
     let top = y + trunk;
@@ -175,18 +185,16 @@ fn plant_oak(voxels: &mut Voxels, base: [i32; 3], bits: u64) {
             for dx in -reach..=reach {
                 let corner = dx * dx == reach * reach && dz * dz == reach * reach;
                 let trimmed = layer == top || hash(bits, 52, dx + 8 * layer, dz) & 1 == 0;
-                let free = voxels.get(x + dx, layer, z + dz) == Block::Air;
-                if free && !(corner && trimmed) {
-                    voxels.put(x + dx, layer, z + dz, Block::Leaves);
+                if !(corner && trimmed) {
+                    place([x + dx, layer, z + dz], Block::Leaves);
                 }
             }
         }
     }
     for height in y..top {
-        voxels.put(x, height, z, Block::Log);
+        place([x, height, z], Block::Log);
     }
-    voxels.put(x, y - 1, z, Block::Dirt);
-    voxels.trees.push(base);
+    place([x, y - 1, z], Block::Dirt);
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Health and food are counted in half hearts and half drumsticks. All arithmetic is of single operations on f32, the
 //! same on every machine.
 
+use super::armour::{self, Protection};
+
 /// Full health, and a full stomach.
 pub(crate) const FULL: f32 = 20.0;
 /// Ticks of breath.
@@ -53,6 +55,10 @@ pub(crate) struct Vitals {
     /// Ticks left in which blows no harder than `blow` do nothing.
     grace: u8,
     blow: f32,
+    /// What armour keeps off, as worn now.
+    pub(crate) armour: Protection,
+    /// Dents that blows have made in every piece of armour, until they are taken.
+    dents: u16,
     /// Ticks towards the next heal or loss by hunger.
     clock: u16,
 }
@@ -68,6 +74,8 @@ impl Default for Vitals {
             fire: 0,
             grace: 0,
             blow: 0.0,
+            armour: Protection::default(),
+            dents: 0,
             clock: 0,
         }
     }
@@ -94,8 +102,22 @@ impl Vitals {
         self.exhaustion = (self.exhaustion + amount).min(40.0);
     }
 
-    /// Takes health; shortly after another blow only what it is harder by.
+    /// Takes health, by what no armour keeps off; shortly after another blow only what it is harder by.
     pub(crate) fn hurt(&mut self, points: f32) {
+        self.wound(points, Protection::default());
+    }
+
+    /// Takes health, less what armour keeps off, which it dents.
+    pub(crate) fn strike(&mut self, points: f32) {
+        self.wound(points, self.armour);
+    }
+
+    /// The dents of all blows since they were last taken.
+    pub(crate) fn take_dents(&mut self) -> u16 {
+        std::mem::take(&mut self.dents)
+    }
+
+    fn wound(&mut self, points: f32, armour: Protection) {
         let counts = if self.grace > 0 { points - self.blow } else { points };
         if counts <= 0.0 || self.is_dead() {
             return;
@@ -104,7 +126,10 @@ impl Vitals {
             self.grace = GRACE;
         }
         self.blow = points;
-        self.health = (self.health - counts).max(0.0);
+        if armour.points > 0 {
+            self.dents = self.dents.saturating_add(armour::dents(counts));
+        }
+        self.health = (self.health - armour.lessen(counts)).max(0.0);
         self.exhaust(0.1);
     }
 
@@ -126,7 +151,10 @@ impl Vitals {
                 self.hurt(points as f32);
             }
         }
-        if met.on_cactus || met.in_wall {
+        if met.on_cactus {
+            self.strike(1.0);
+        }
+        if met.in_wall {
             self.hurt(1.0);
         }
         if !self.is_dead() {
@@ -161,7 +189,7 @@ impl Vitals {
     fn burn(&mut self, met: &Exposure) {
         if met.in_lava {
             self.fire = BURNS;
-            self.hurt(4.0);
+            self.strike(4.0);
         }
         if met.in_water {
             self.fire = 0;
@@ -217,7 +245,7 @@ impl Vitals {
         [
             pair(self.health, self.food),
             pair(self.saturation, self.exhaustion),
-            u64::from(self.blow.to_bits()),
+            u64::from(self.dents) << 32 | u64::from(self.blow.to_bits()),
             self.air as u64,
             clocks,
         ]

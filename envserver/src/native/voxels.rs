@@ -176,6 +176,11 @@ impl Voxels {
         self.light.as_ref().map(Light::bytes)
     }
 
+    /// Whether the land has light and dark, and is not bright all over.
+    pub(super) fn has_light(&self) -> bool {
+        self.light.is_some()
+    }
+
     /// Whether some block may have holes or fill only part of its cell; false says that none does.
     pub(super) fn is_airy(&self) -> bool {
         self.airy

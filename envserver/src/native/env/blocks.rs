@@ -5,6 +5,7 @@ use crate::native::block::Block;
 use crate::native::drops;
 use crate::native::entity::{BLOCK_DROP_DELAY, ItemEntity};
 use crate::native::item::{Item, Stack};
+use crate::native::liquid::Fill;
 use crate::native::spawn::mix;
 
 /// Whether a block gives way to what is placed or falls into it.
@@ -24,16 +25,29 @@ pub(super) fn stands_on(block: Block, floor: Block) -> bool {
 }
 
 impl State {
-    /// Changes one block and nothing else.
+    /// Changes one block, and wakes the liquids around it.
     pub(super) fn set(&mut self, cell: [i32; 3], block: Block) {
-        self.voxels.set(cell[0], cell[1], cell[2], block);
+        self.put(cell, block, None);
+    }
+
+    /// Changes one block, a liquid's with how full it is, and wakes the liquids around it.
+    pub(super) fn put(&mut self, cell: [i32; 3], block: Block, fill: Option<Fill>) {
+        if !(0..self.voxels.height()).contains(&cell[1]) {
+            return;
+        }
+        let before = self.voxels.set(cell[0], cell[1], cell[2], block);
+        self.flows.put(cell, fill);
         for value in cell {
             self.edits = mix(self.edits, u64::from(value as u32));
         }
         self.edits = mix(self.edits, block as u64);
+        self.stir(cell);
+        if before != block && matches!(before, Block::Log | Block::Leaves) {
+            self.loosen(cell);
+        }
     }
 
-    fn at(&self, cell: [i32; 3]) -> Block {
+    pub(super) fn at(&self, cell: [i32; 3]) -> Block {
         self.voxels.get(cell[0], cell[1], cell[2])
     }
 

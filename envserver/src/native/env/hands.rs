@@ -6,11 +6,20 @@ use super::State;
 use super::blocks::{gives_way, stands_on};
 use crate::native::block::Block;
 use crate::native::gui::Gui;
+use crate::native::inventory::take;
+use crate::native::item::Slot;
 use crate::native::mining::Strike;
 use crate::native::scene::GuiKind;
 use crate::native::target::Hit;
 use crate::native::wear::wear;
 use crate::world::{Action, Event, EventKind};
+
+/// One of the player's two.
+#[derive(Clone, Copy)]
+enum Hand {
+    Main,
+    Other,
+}
 
 impl State {
     pub(super) fn attack(&mut self, held: bool, fresh: bool, events: &mut Vec<Event>) {
@@ -46,33 +55,59 @@ impl State {
         }
     }
 
-    /// Right click in the world: opens a table or furnace, or places the block in hand.
+    /// Right click in the world: opens a table or furnace, places the block in hand or else that in the other hand, or
+    /// puts on the armour in hand.
     pub(super) fn use_on(&mut self, target: Option<Hit>, action: &Action, events: &mut Vec<Event>) {
-        let Some(hit) = target else { return };
-        let [x, y, z] = hit.cell;
-        let pointed_at = self.voxels.get(x, y, z);
-        match pointed_at {
-            _ if action.holds(keys::SNEAK) => {}
-            Block::CraftingTable => {
-                self.gui = Some(Gui::open(GuiKind::CraftingTable));
+        if let Some(hit) = target {
+            if !action.holds(keys::SNEAK) && self.open(hit) {
                 return;
             }
-            Block::Furnace | Block::LitFurnace => return self.open_furnace(hit.cell),
-            _ => {}
+            let hands = [Hand::Main, Hand::Other];
+            if hands.into_iter().any(|hand| self.place(hit, hand, events)) {
+                return;
+            }
         }
-        let Some(item) = self.inventory.held() else { return };
+        self.inventory.dress();
+    }
+
+    /// Opens what is pointed at; false if it cannot be opened.
+    fn open(&mut self, hit: Hit) -> bool {
+        let [x, y, z] = hit.cell;
+        match self.voxels.get(x, y, z) {
+            Block::CraftingTable => self.gui = Some(Gui::open(GuiKind::CraftingTable)),
+            Block::Furnace | Block::LitFurnace => self.open_furnace(hit.cell),
+            _ => return false,
+        }
+        true
+    }
+
+    fn slot_of(&mut self, hand: Hand) -> &mut Slot {
+        match hand {
+            Hand::Main => &mut self.inventory.slots[self.inventory.selected],
+            Hand::Other => &mut self.inventory.offhand,
+        }
+    }
+
+    /// Places the block a hand holds; false if it holds none or there is no place for it.
+    fn place(&mut self, hit: Hit, hand: Hand, events: &mut Vec<Event>) -> bool {
+        let Some(item) = self.slot_of(hand).map(|stack| stack.item) else { return false };
         let placed = Block::ALL.into_iter().find(|block| block.name() == item.name());
-        let cell = if gives_way(pointed_at) { hit.cell } else { hit.before };
+        let [x, y, z] = hit.cell;
+        let cell = if gives_way(self.voxels.get(x, y, z)) { hit.cell } else { hit.before };
         let [x, y, z] = cell;
         let free = gives_way(self.voxels.get(x, y, z)) && (0..self.voxels.height()).contains(&y);
-        let Some(block) = placed.filter(|_| free) else { return };
+        let Some(block) = placed.filter(|_| free) else { return false };
         let in_the_way = block.is_solid() && self.player.body.overlaps(cell);
         if in_the_way || !stands_on(block, self.voxels.get(x, y - 1, z)) {
-            return;
+            return false;
         }
-        self.inventory.take_one(self.inventory.selected);
+        take(self.slot_of(hand), 1);
         self.swing = 1;
         events.push(Event { kind: EventKind::UseItem, item: item.name(), quantity: 1 });
         self.change(cell, block);
+        true
     }
 }
+
+#[cfg(test)]
+mod tests;

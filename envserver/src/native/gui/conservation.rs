@@ -21,7 +21,7 @@ fn count<'a>(slots: impl IntoIterator<Item = &'a Slot>) -> Tally {
 }
 
 fn held(gui: &Gui, inventory: &Inventory) -> Tally {
-    count(inventory.slots.iter().chain(&gui.grid).chain([&gui.carried]))
+    count(inventory.all().chain(&gui.grid).chain([&gui.carried]))
 }
 
 fn add(tally: &mut Tally, item: Item, worn: u16, number: i64) {
@@ -87,12 +87,15 @@ fn fill(inventory: &mut Inventory, round: u64) {
         Item::Sand,
         Item::WoodenPickaxe,
         Item::IronAxe,
+        Item::IronHelmet,
+        Item::DiamondLeggings,
+        Item::DiamondBoots,
     ];
     for index in 0..SLOTS {
         let bits = mix(round, index as u64);
         let item = items[(bits >> 8) as usize % items.len()];
         let number = 1 + (bits >> 16) % u64::from(item.max_stack());
-        let worn = if item.tool().is_some() { (bits >> 32 & 3) as u16 } else { 0 };
+        let worn = if item.durability().is_some() { (bits >> 32 & 3) as u16 } else { 0 };
         let stack = Stack { worn, ..Stack::new(item, number as u8) };
         inventory.slots[index] = (bits & 3 != 0).then_some(stack);
     }
@@ -112,7 +115,7 @@ fn random_action(gui: &Gui, bits: u64, before: u32) -> (Action, u32) {
         keys::ATTACK | keys::SNEAK,
         keys::HOTBAR[(bits >> 50) as usize % 9],
         0,
-        if bits >> 48 & 7 == 0 { keys::DROP } else { 0 },
+        if bits >> 48 & 7 == 0 { keys::DROP } else { keys::SWAP_HANDS },
         if bits >> 48 & 15 == 0 { keys::DROP | keys::SPRINT } else { 0 },
     ];
     let dragging = before & (keys::ATTACK | keys::USE);
@@ -130,6 +133,7 @@ fn a_hundred_thousand_actions_make_and_lose_nothing() {
     let mut inventory = Inventory::empty();
     let mut furnace = Furnace::default();
     let mut gui = Gui::open(GuiKind::Inventory);
+    let (mut worn_ticks, mut other_hand) = (0, 0);
     let (mut crafts, mut smelts, mut thrown, mut held_before) = (0, 0, 0, 0);
     for step in 0..100_000_u64 {
         let bits = mix(0x0047_5549, step);
@@ -144,7 +148,7 @@ fn a_hundred_thousand_actions_make_and_lose_nothing() {
             }
             let left = gui.close(&mut inventory);
             let left: Vec<_> = left.into_iter().map(Some).collect();
-            assert_eq!(count(inventory.slots.iter().chain(&left)), expected, "closing at {step}");
+            assert_eq!(count(inventory.all().chain(&left)), expected, "closing at {step}");
             let kinds = [GuiKind::Inventory, GuiKind::CraftingTable, GuiKind::Furnace];
             gui = Gui::open(kinds[(step / 60 % 3) as usize]);
             if gui.kind == GuiKind::Furnace {
@@ -163,6 +167,12 @@ fn a_hundred_thousand_actions_make_and_lose_nothing() {
         for stack in effects.thrown {
             add(&mut expected, stack.item, stack.worn, -i64::from(stack.count));
         }
+        for (part, worn) in inventory.armour.iter().enumerate().filter_map(|(at, slot)| Some((at, (*slot)?)))
+        {
+            assert_eq!(worn.item.armour().map(|piece| piece.part as usize), Some(part), "step {step}");
+            worn_ticks += 1;
+        }
+        other_hand += usize::from(inventory.offhand.is_some());
         assert_eq!(held(&gui, &inventory), expected, "step {step}: {action:?} in {:?}", before.kind);
         if gui.kind == GuiKind::Furnace {
             for _ in 0..20 {
@@ -172,4 +182,5 @@ fn a_hundred_thousand_actions_make_and_lose_nothing() {
     }
     println!("{crafts} crafts, {smelts} smelted stacks taken, {thrown} stacks thrown");
     assert!(crafts > 200 && smelts > 50 && thrown > 100, "{crafts} {smelts} {thrown}");
+    assert!(worn_ticks > 1000 && other_hand > 1000, "{worn_ticks} {other_hand}");
 }

@@ -1,6 +1,7 @@
 //! Where a screen's slots lie, and which of them the cursor is on.
 
 use super::{Gui, Place};
+use crate::native::armour::PARTS;
 use crate::native::inventory::{HOTBAR, SLOTS};
 use crate::native::scene::GuiKind;
 
@@ -28,7 +29,10 @@ impl Gui {
             GuiKind::Inventory | GuiKind::CraftingTable => self.side() * self.side(),
         };
         let carried = (0..SLOTS).map(Place::Inventory);
-        carried.chain((0..grid).map(Place::Grid)).chain([Place::Result])
+        let worn = if self.kind == GuiKind::Inventory { PARTS } else { 0 };
+        let other = (worn > 0).then_some(Place::Offhand);
+        let made = (0..grid).map(Place::Grid).chain([Place::Result]);
+        carried.chain(made).chain((0..worn).map(Place::Armour)).chain(other)
     }
 
     /// Top left corner of a slot in the panel.
@@ -46,6 +50,8 @@ impl Gui {
             Place::Grid(index) if self.kind == GuiKind::Furnace => (grid, (0, 2 * PITCH * index as i32)),
             Place::Grid(index) => (grid, cell(index, self.side())),
             Place::Result => (result, (0, 0)),
+            Place::Armour(index) => ((8, 8), (0, PITCH * index as i32)),
+            Place::Offhand => ((77, 62), (0, 0)),
         };
         (from.0 + offset.0, from.1 + offset.1)
     }

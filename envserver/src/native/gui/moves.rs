@@ -39,7 +39,12 @@ impl Gui {
             return self.quick_result(inventory, effects);
         }
         let Some(stack) = self.slot(place, inventory).and_then(Option::take) else { return };
+        let bare = stack.item.armour().map(|piece| piece.part as usize);
+        let bare = bare.filter(|part| self.kind == GuiKind::Inventory && inventory.armour[*part].is_none());
         let rest = match (place, self.kind) {
+            (Place::Inventory(_), _) if bare.is_some() => {
+                pour(stack, &mut inventory.armour[bare.unwrap_or(0)])
+            }
             (Place::Inventory(_), GuiKind::Furnace) if smelted(stack.item).is_some() => {
                 pour(stack, &mut self.grid[0])
             }
@@ -48,7 +53,7 @@ impl Gui {
             }
             (Place::Inventory(index), _) if index < HOTBAR => inventory.add_within(stack, HOTBAR..SLOTS),
             (Place::Inventory(_), _) => inventory.add_within(stack, 0..HOTBAR),
-            (Place::Grid(_) | Place::Result, _) => inventory.add(stack),
+            _ => inventory.add(stack),
         };
         if let Some(slot) = self.slot(place, inventory) {
             *slot = rest;
@@ -75,27 +80,24 @@ impl Gui {
         }
     }
 
-    /// A number key: the slot under the cursor and a hotbar slot change places; a result only comes out.
-    pub(super) fn swap_with_hotbar(
+    /// A number key or the swap key: the slot under the cursor and another change places; a result only comes out.
+    pub(super) fn swap_with(
         &mut self,
         place: Place,
-        number: usize,
+        other: Place,
         inventory: &mut Inventory,
         effects: &mut GuiEffects,
     ) {
-        let waiting = inventory.slots[number];
-        match place {
-            Place::Result => {
-                if let (Some(made), None) = (self.result(), waiting) {
-                    inventory.slots[number] = Some(made);
-                    self.consume(made, effects);
-                }
+        let waiting = self.content(other, inventory);
+        let there = self.content(place, inventory);
+        if place == Place::Result {
+            if let (Some(made), None) = (there, waiting) {
+                self.slot(other, inventory).into_iter().for_each(|slot| *slot = Some(made));
+                self.consume(made, effects);
             }
-            Place::Inventory(index) => inventory.slots.swap(index, number),
-            Place::Grid(index) => {
-                if waiting.is_none_or(|stack| self.accepts(place, stack.item)) {
-                    std::mem::swap(&mut self.grid[index], &mut inventory.slots[number]);
-                }
+        } else if waiting.is_none_or(|stack| self.accepts(place, stack.item)) {
+            for (at, content) in [(place, waiting), (other, there)] {
+                self.slot(at, inventory).into_iter().for_each(|slot| *slot = content);
             }
         }
     }

@@ -195,3 +195,38 @@ fn keys_throw_whole_stacks_and_take_results() {
     assert_eq!((effects.thrown, gui.grid[0]), (vec![Stack::new(Item::Planks, 4)], None));
     assert_eq!(effects.events[0].item, "planks");
 }
+
+#[test]
+fn armour_goes_where_it_belongs_and_nowhere_else() {
+    let mut gui = Gui::open(GuiKind::Inventory);
+    let mut inventory = Inventory::empty();
+    assert_eq!((gui.corner(Place::Armour(2)), gui.corner(Place::Offhand)), ((8, 44), (77, 62)));
+    inventory.slots[9] = stack(Item::IronBoots, 1);
+    inventory.slots[10] = stack(Item::DiamondBoots, 1);
+    let shift = keys::ATTACK | keys::SNEAK;
+    press(&mut gui, &mut inventory, Place::Inventory(9), shift);
+    assert_eq!((inventory.slots[9], inventory.armour[3]), (None, stack(Item::IronBoots, 1)));
+    // The place is taken: the second pair only changes rows.
+    press(&mut gui, &mut inventory, Place::Inventory(10), shift);
+    assert_eq!((inventory.slots[10], inventory.slots[0]), (None, stack(Item::DiamondBoots, 1)));
+    press(&mut gui, &mut inventory, Place::Inventory(0), keys::ATTACK);
+    press(&mut gui, &mut inventory, Place::Armour(0), keys::ATTACK);
+    assert_eq!((gui.carried, inventory.armour[0]), (stack(Item::DiamondBoots, 1), None), "no hat of boots");
+    press(&mut gui, &mut inventory, Place::Armour(3), keys::ATTACK);
+    assert_eq!((gui.carried, inventory.armour[3]), (stack(Item::IronBoots, 1), stack(Item::DiamondBoots, 1)));
+    press(&mut gui, &mut inventory, Place::Offhand, keys::ATTACK);
+    assert_eq!((gui.carried, inventory.offhand), (None, stack(Item::IronBoots, 1)));
+    press(&mut gui, &mut inventory, Place::Armour(3), keys::SWAP_HANDS);
+    assert_eq!(
+        (inventory.armour[3], inventory.offhand),
+        (stack(Item::IronBoots, 1), stack(Item::DiamondBoots, 1))
+    );
+    press(&mut gui, &mut inventory, Place::Armour(3), shift);
+    press(&mut gui, &mut inventory, Place::Offhand, shift);
+    let back = [inventory.slots[0], inventory.slots[1]];
+    assert_eq!(back, [stack(Item::IronBoots, 1), stack(Item::DiamondBoots, 1)]);
+    // Tables have no place for armour.
+    let mut gui = Gui::open(GuiKind::CraftingTable);
+    press(&mut gui, &mut inventory, Place::Inventory(0), shift);
+    assert_eq!(inventory.armour, [None; 4]);
+}

@@ -1,4 +1,5 @@
-//! The bars on the right above the hotbar: drumsticks of food, bubbles of breath.
+//! The bars above the hotbar: drumsticks of food and bubbles of breath on the right, plates of armour above the
+//! hearts.
 
 use super::{HEARTS_TOP, HOTBAR_LEFT};
 use crate::native::canvas::{Canvas, Rgba};
@@ -29,6 +30,31 @@ const BUBBLE: [&str; 9] = [
     ".k.....k.",
     "..kkkkk..",
 ];
+
+const PLATE: [&str; 9] = [
+    ".kk...kk.",
+    "kppkkkppk",
+    "kpppppppk",
+    "kpppppppk",
+    ".kpppppk.",
+    ".kpppppk.",
+    ".kpppppk.",
+    ".kpppppk.",
+    "..kkkkk..",
+];
+
+/// Ten plates of two points each, above the hearts.
+pub(super) fn armour(canvas: &mut Canvas, points: u8) {
+    let (steel, bare): (Rgba, Rgba) = ([206, 208, 214, 255], [58, 58, 62, 255]);
+    for plate in 0..10 {
+        let filled = i32::from(points) - 2 * plate;
+        icon(canvas, &PLATE, (HOTBAR_LEFT + 8 * plate, HEARTS_TOP - 10), |letter, column| match letter {
+            b'k' => Some([18, 18, 22, 255]),
+            b'p' => Some(if filled >= 2 || (filled == 1 && column < 4) { steel } else { bare }),
+            _ => None,
+        });
+    }
+}
 
 /// Ten drumsticks of two points each, from the right.
 pub(super) fn food(canvas: &mut Canvas, points: u8) {

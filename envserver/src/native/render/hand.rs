@@ -1,5 +1,7 @@
-//! The player's hand in the lower right corner: a bare arm or the held item, moved by a swing.
+//! The player's hand in the lower right corner: a bare arm or the held item, moved by a swing; on the left what the
+//! other hand holds, at rest.
 
+use super::super::item::Item;
 use super::super::scene::HandView;
 use super::super::sprites;
 
@@ -8,8 +10,34 @@ const ARM: ([f32; 2], f32) = ([470.0, 215.0], 130.0);
 /// The same for a block.
 const CUBE: ([f32; 2], f32) = ([480.0, 255.0], 95.0);
 
-/// Draws the hand over a frame.
+/// Draws the hands over a frame.
 pub(super) fn draw(hand: HandView, width: usize, height: usize, out: &mut [u8]) {
+    draw_main(hand, width, height, out);
+    if let Some(item) = hand.offhand {
+        draw_other(item, width, height, out);
+    }
+}
+
+/// What the other hand holds: the main hand's place and picture, mirrored.
+fn draw_other(item: Item, width: usize, height: usize, out: &mut [u8]) {
+    let (rest, size) = if sprites::block_of(item).is_some() { CUBE } else { ARM };
+    let per_pixel = [640.0 / width as f32, 360.0 / height as f32];
+    let right = 640.0 - rest[0];
+    let last = ((right / per_pixel[0]) as usize + 1).min(width);
+    for y in (rest[1] / per_pixel[1]) as usize..height {
+        for x in 0..last {
+            let u = (right - (x as f32 + 0.5) * per_pixel[0]) / size;
+            let v = ((y as f32 + 0.5) * per_pixel[1] - rest[1]) / size;
+            let colour = if u >= 0.0 && v >= 0.0 { held(sprites::of(item), u, v) } else { None };
+            if let Some(rgb) = colour {
+                let pixel = (y * width + x) * 3;
+                out[pixel..pixel + 3].copy_from_slice(&rgb);
+            }
+        }
+    }
+}
+
+fn draw_main(hand: HandView, width: usize, height: usize, out: &mut [u8]) {
     let held_block = hand.item.is_some_and(|item| sprites::block_of(item).is_some());
     let (rest, size) = if held_block { CUBE } else { ARM };
     let swing = hand.swing.clamp(0.0, 1.0);

@@ -113,3 +113,24 @@ fn food_fills_and_saturation_stays_below_it() {
     vitals.eat(20.0, 1.0);
     assert_eq!((vitals.food, vitals.saturation), (20.0, 10.0));
 }
+
+#[test]
+fn armour_lessens_lava_and_thorns_but_neither_falls_nor_drowning() {
+    use crate::native::armour::Protection;
+    use crate::native::item::{Item, Stack};
+    let iron = [Item::IronHelmet, Item::IronChestplate, Item::IronLeggings, Item::IronBoots];
+    let armour = Protection::of(&iron.map(|item| Some(Stack::new(item, 1))));
+    let worn = || Vitals { armour, ..Vitals::default() };
+    let cases = [
+        (Exposure { in_lava: true, ..Exposure::default() }, 20.0 - 1.92, 1),
+        (Exposure { on_cactus: true, ..Exposure::default() }, 20.0 - 0.42, 1),
+        (Exposure { landed_from: Some(8.0), ..Exposure::default() }, 15.0, 0),
+        (Exposure { in_wall: true, ..Exposure::default() }, 19.0, 0),
+    ];
+    for (met, health, dents) in cases {
+        let mut vitals = worn();
+        vitals.tick(&met);
+        assert!((vitals.health - health).abs() < 1e-4, "{met:?}: {}", vitals.health);
+        assert_eq!((vitals.take_dents(), vitals.take_dents()), (dents, 0));
+    }
+}
