@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //! - [`run`]: the role; `service` (gRPC), `play` (a session's thread), `session` (its episodes)
+//! - [`snapshot`]: moments of a world to go back to
 //! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`null`]
 //! - [`task`], [`reward`], [`episode`]: tasks as data, and what they pay
 //! - [`bench`]: how fast worlds and streams are
@@ -19,6 +20,7 @@ pub mod reward;
 pub mod run;
 mod service;
 mod session;
+pub mod snapshot;
 pub mod task;
 pub mod world;
 pub mod worlds;
