@@ -365,6 +365,8 @@ impl State {
 #[cfg(test)]
 mod snapshots;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod tech_tree;
 #[cfg(test)]
 mod tests;
