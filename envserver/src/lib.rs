@@ -1,8 +1,8 @@
 //! Worlds behind gRPC: the embedded world and the null world.
 //!
 //! # Layout
-//! - [`run`]: the role; `service` (gRPC), `play` (a session's thread), `session` (its episodes)
-//! - [`snapshot`]: moments of a world to go back to
+//! - [`run`]: the role; `service` (gRPC), `play` (a session's thread) and its `watch`, `session` (its episodes)
+//! - [`spare`]: worlds made ahead; [`snapshot`]: moments to go back to
 //! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`null`]
 //! - [`task`], [`reward`], [`episode`]: tasks as data, and what they pay
 //! - [`bench`]: how fast worlds and streams are
@@ -21,7 +21,9 @@ pub mod run;
 mod service;
 mod session;
 pub mod snapshot;
+pub mod spare;
 pub mod task;
+mod watch;
 pub mod world;
 pub mod worlds;
 
