@@ -5,9 +5,11 @@
 //! - [`spare`]: worlds made ahead; [`snapshot`]: moments to go back to
 //! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`null`]
 //! - [`task`], [`reward`], [`episode`]: tasks as data, and what they pay
+//! - [`action_log`]: what was pressed and what came of it, to be checked anywhere
 //! - [`bench`]: how fast worlds and streams are
 //! - [`config`], [`error`], [`metrics`]: all settings, errors and metrics
 
+pub mod action_log;
 pub mod bench;
 pub mod config;
 pub mod episode;
