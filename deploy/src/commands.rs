@@ -5,6 +5,7 @@ mod bench;
 mod eval;
 mod infer;
 mod record;
+mod replay;
 mod role;
 mod status;
 mod worlds;
@@ -15,7 +16,7 @@ use anyhow::Context;
 use vpt_runtime::config::ConfigError;
 use vpt_runtime::{config, telemetry};
 
-use crate::cli::{Cli, Command, ConfigArgs};
+use crate::cli::{Cli, Command, ConfigArgs, RecordArgs, RecordCommand, ReplayCommand};
 use crate::run_config::RunConfig;
 use crate::up;
 
@@ -76,12 +77,16 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             telemetry::init("envserver");
             runtime()?.block_on(role::envserver(config, args.exit_with_parent))
         }
+        Command::Record(RecordArgs { command: Some(RecordCommand::World(args)), .. }) => {
+            replay::record(&args)
+        }
         Command::Record(args) => {
             let Some(config) = load_config(&args.config)? else { return Ok(()) };
             runtime()?.block_on(record::run(config, args))
         }
         Command::Eval(args) => runtime()?.block_on(eval::run(args)),
         Command::Infer(args) => infer::run(&args),
+        Command::Replay(ReplayCommand::World(args)) => replay::replay(&args),
         Command::Status(args) => runtime()?.block_on(status::run(&args.learner)),
         Command::Bench(command) => bench::run(command),
     }
