@@ -34,18 +34,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     report("cold reset", cold);
 
-    let (mut taken, mut restored) = (Vec::new(), Vec::new());
-    for _ in 0..episodes {
-        let began = Instant::now();
-        let snapshot = world.snapshot()?;
-        taken.push(began.elapsed());
-        let began = Instant::now();
-        world.restore(&snapshot)?;
-        restored.push(began.elapsed());
-    }
-    report("snapshot", taken);
-    report("restore", restored);
-
     let mut spares = Spares::new(&SparePool::new(1), &Worlds::built_in(), &task, world.as_ref());
     let (mut swaps, mut firsts, mut ready) = (Vec::new(), Vec::new(), 0);
     for seed in 0..episodes {
@@ -65,6 +53,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     report("the same with the first frame", firsts);
     println!("spares ready: {ready} of {episodes}");
     println!("memory: one world {:.1} MiB, with its spare {:.1} MiB", one - before, resident_mib() - before);
+
+    let (mut taken, mut restored) = (Vec::new(), Vec::new());
+    for _ in 0..episodes {
+        let began = Instant::now();
+        let snapshot = world.snapshot()?;
+        taken.push(began.elapsed());
+        let began = Instant::now();
+        world.restore(&snapshot)?;
+        restored.push(began.elapsed());
+    }
+    report("snapshot", taken);
+    report("restore", restored);
     Ok(())
 }
 
