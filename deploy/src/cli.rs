@@ -31,38 +31,20 @@ pub enum Command {
     Actor(ActorArgs),
     /// Run an envserver: hosts worlds behind gRPC.
     Envserver(RoleArgs),
-    /// Record play as shards, for behavioural cloning.
+    /// Record play as shards, for behavioural cloning; or one episode's actions, to be replayed.
     Record(RecordArgs),
+    /// Play what was recorded again and check that it comes out the same, to the last bit.
+    #[command(subcommand)]
+    Replay(ReplayCommand),
     /// Play held-out episodes with a checkpoint and report return and item shares with standard errors.
     Eval(EvalArgs),
     /// Run a published network over recorded frames: log-probabilities, values and memory out.
     Infer(InferArgs),
-    /// Run again what was recorded, and check that it is the same.
-    #[command(subcommand)]
-    Replay(ReplayCommand),
     /// Show one screen of what a learner is doing.
     Status(StatusArgs),
     /// Measure a part of the system; the last line printed is one JSON object.
     #[command(subcommand)]
     Bench(BenchCommand),
-}
-
-/// What to run again.
-#[derive(Debug, Subcommand)]
-pub enum ReplayCommand {
-    /// Train again on a run's journal, from the oldest checkpoint it reaches back to, and compare every version.
-    ///
-    /// The run must have been trained with `learner.journal.mode = "payload"`. Every published version and every later
-    /// checkpoint must come out the same to the last bit, also those trained after a crash. Nothing in DIR is changed.
-    Training(ReplayTrainingArgs),
-}
-
-/// Arguments of `vpt replay training`.
-#[derive(Debug, Args)]
-pub struct ReplayTrainingArgs {
-    /// Folder of the run: what was `learner.out`, or the `--out` of `vpt up`.
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
 }
 
 /// Where the configuration comes from: built-in defaults < file < `VPT__SECTION__KEY` variables < `--set`.
@@ -126,7 +108,11 @@ pub enum PlayerKind {
 
 /// Arguments of `vpt record`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct RecordArgs {
+    /// What else to record.
+    #[command(subcommand)]
+    pub command: Option<RecordCommand>,
     /// Configuration sources.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -139,12 +125,68 @@ pub struct RecordArgs {
     /// How many episodes.
     #[arg(long, default_value_t = 64)]
     pub episodes: usize,
-    /// Folder for the shards; it must not hold a dataset yet.
+    /// Folder for the shards; it must not hold a dataset yet. Needed.
     #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    pub out: Option<PathBuf>,
     /// Address of a running envserver; without it one is started inside this process.
     #[arg(long, value_name = "URL")]
     pub envserver: Option<String>,
+}
+
+/// Another thing to record.
+#[derive(Debug, Subcommand)]
+pub enum RecordCommand {
+    /// Record the actions of the scripted player in one episode, with hashes of what it sees, as a small file that
+    /// `vpt replay world` checks on any machine.
+    World(RecordWorldArgs),
+}
+
+/// Arguments of `vpt record world`.
+#[derive(Debug, Args)]
+pub struct RecordWorldArgs {
+    /// The action log to write; it must not exist yet.
+    pub file: PathBuf,
+    /// Built-in task to play, or a task file (its name ends in `.toml`).
+    #[arg(long, default_value = "diamond_pickaxe")]
+    pub task: String,
+    /// Seed of the episode.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many ticks, twenty to a second; the player's death ends the log earlier. Default: the task's length.
+    #[arg(long)]
+    pub ticks: Option<u64>,
+    /// Side in pixels of the square frame that is hashed every 100 ticks.
+    #[arg(long, default_value_t = 128)]
+    pub size: u32,
+}
+
+/// What to replay.
+#[derive(Debug, Subcommand)]
+pub enum ReplayCommand {
+    /// Play an action log of `vpt record world`: after every tick the state, and every 100th frame must be as recorded.
+    ///
+    /// Exit code 1 and the first tick that differs, with the expected and the found hash, when they are not.
+    World(ReplayWorldArgs),
+    /// Train again on a run's journal, from the oldest checkpoint it reaches back to, and compare every version.
+    ///
+    /// The run must have been trained with `learner.journal.mode = "payload"`. Every published version and every later
+    /// checkpoint must come out the same to the last bit, also those trained after a crash. Nothing in DIR is changed.
+    Training(ReplayTrainingArgs),
+}
+
+/// Arguments of `vpt replay world`.
+#[derive(Debug, Args)]
+pub struct ReplayWorldArgs {
+    /// The action log.
+    pub file: PathBuf,
+}
+
+/// Arguments of `vpt replay training`.
+#[derive(Debug, Args)]
+pub struct ReplayTrainingArgs {
+    /// Folder of the run: what was `learner.out`, or the `--out` of `vpt up`.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// Arguments of `vpt eval`.

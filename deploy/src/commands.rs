@@ -16,7 +16,7 @@ use anyhow::Context;
 use vpt_runtime::config::ConfigError;
 use vpt_runtime::{config, telemetry};
 
-use crate::cli::{Cli, Command, ConfigArgs};
+use crate::cli::{Cli, Command, ConfigArgs, RecordArgs, RecordCommand, ReplayCommand};
 use crate::run_config::RunConfig;
 use crate::up;
 
@@ -76,6 +76,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             let Some(config) = load_config(&args.config)? else { return Ok(()) };
             telemetry::init("envserver");
             runtime()?.block_on(role::envserver(config, args.exit_with_parent))
+        }
+        Command::Record(RecordArgs { command: Some(RecordCommand::World(args)), .. }) => {
+            replay::world::record(&args)
         }
         Command::Record(args) => {
             let Some(config) = load_config(&args.config)? else { return Ok(()) };

@@ -13,7 +13,7 @@ fn vpt(arguments: &[&str]) -> (i32, String, String) {
 
 #[test]
 fn every_command_has_help() {
-    let commands = ["up", "learner", "actor", "envserver", "record", "eval", "status", "bench"];
+    let commands = ["up", "learner", "actor", "envserver", "record", "replay", "eval", "status", "bench"];
     let (code, overview, _) = vpt(&["--help"]);
     assert_eq!(code, 0);
     for command in commands {

@@ -19,6 +19,10 @@ pub struct EnvserverConfig {
     pub idle_timeout_seconds: f64,
     /// A stream must say what it wants to play within this time.
     pub open_timeout_seconds: f64,
+    /// A session whose world does not come back from a step or a reset for so long is given up.
+    pub step_timeout_seconds: f64,
+    /// Threads that make the worlds of sessions' next episodes while the current ones are played; 0 makes none ahead.
+    pub spare_threads: usize,
     /// At shutdown, sessions and connections have so long to end before they are abandoned.
     pub drain_timeout_seconds: f64,
 }
@@ -31,6 +35,8 @@ impl Default for EnvserverConfig {
             max_sessions: 256,
             idle_timeout_seconds: 60.0,
             open_timeout_seconds: 10.0,
+            step_timeout_seconds: 60.0,
+            spare_threads: 1,
             drain_timeout_seconds: 5.0,
         }
     }
@@ -38,6 +44,9 @@ impl Default for EnvserverConfig {
 
 /// Sessions are OS threads: beyond this a machine thrashes rather than serves.
 const MAX_SESSIONS: usize = 4096;
+
+/// More would only take time from the sessions.
+const MAX_SPARE_THREADS: usize = 64;
 
 /// Longest timeout that makes sense, seconds.
 const MAX_TIMEOUT: f64 = 86_400.0;
@@ -52,9 +61,14 @@ impl EnvserverConfig {
             let message = format!("must be within 1..={MAX_SESSIONS}, is {}", self.max_sessions);
             return Err(ConfigError::invalid("envserver.max_sessions", message));
         }
+        if self.spare_threads > MAX_SPARE_THREADS {
+            let message = format!("must be at most {MAX_SPARE_THREADS}, is {}", self.spare_threads);
+            return Err(ConfigError::invalid("envserver.spare_threads", message));
+        }
         for (key, seconds) in [
             ("idle_timeout_seconds", self.idle_timeout_seconds),
             ("open_timeout_seconds", self.open_timeout_seconds),
+            ("step_timeout_seconds", self.step_timeout_seconds),
             ("drain_timeout_seconds", self.drain_timeout_seconds),
         ] {
             if !(seconds > 0.0 && seconds <= MAX_TIMEOUT) {
@@ -73,6 +87,10 @@ impl EnvserverConfig {
         Duration::from_secs_f64(self.open_timeout_seconds)
     }
 
+    pub(crate) fn step_timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.step_timeout_seconds)
+    }
+
     pub(crate) fn drain_timeout(&self) -> Duration {
         Duration::from_secs_f64(self.drain_timeout_seconds)
     }
@@ -87,6 +105,8 @@ mod tests {
         EnvserverConfig::default().validate().unwrap();
         let none = EnvserverConfig { max_sessions: 0, ..EnvserverConfig::default() };
         assert!(none.validate().unwrap_err().to_string().contains("envserver.max_sessions"));
+        let crowd = EnvserverConfig { spare_threads: 65, ..EnvserverConfig::default() };
+        assert!(crowd.validate().unwrap_err().to_string().contains("envserver.spare_threads"));
         for seconds in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             let config = EnvserverConfig { idle_timeout_seconds: seconds, ..EnvserverConfig::default() };
             assert!(config.validate().unwrap_err().to_string().contains("envserver.idle_timeout_seconds"));

@@ -78,11 +78,16 @@ impl Episode {
     /// When the world cannot play the task.
     pub fn start(&mut self, world: &mut dyn World, seed: u64) -> Result<(), WorldError> {
         world.reset(seed, &self.task)?;
+        self.begin();
+        Ok(())
+    }
+
+    /// Starts an episode in a world that is already reset, to this task and the episode's seed.
+    pub fn begin(&mut self) {
         self.ledger.reset();
         self.obtained.clear();
         self.steps = 0;
         self.limit = self.max_steps;
-        Ok(())
     }
 
     /// Truncates the current episode, and only this one, after `steps` if that is earlier.

@@ -78,6 +78,8 @@ pub(crate) enum SessionError {
     SlowReader { seconds: f64 },
     #[error("the world failed and this session with it: {0}")]
     Panic(String),
+    #[error("the world did not come back for {seconds} s (envserver.step_timeout_seconds): session closed")]
+    Hung { seconds: f64 },
     /// Nobody is left to tell.
     #[error("the client went away")]
     Disconnected,
@@ -98,6 +100,7 @@ impl SessionError {
             Self::Idle { .. } => "idle",
             Self::SlowReader { .. } => "slow_reader",
             Self::Panic(_) => "panic",
+            Self::Hung { .. } => "hung",
             Self::Disconnected => "disconnected",
         }
     }
@@ -120,7 +123,7 @@ impl SessionError {
             | Self::FrameSize { .. }
             | Self::Protocol(_) => Status::invalid_argument(text),
             Self::Idle { .. } | Self::SlowReader { .. } => Status::deadline_exceeded(text),
-            Self::Panic(_) => Status::internal(text),
+            Self::Panic(_) | Self::Hung { .. } => Status::internal(text),
             Self::Disconnected => Status::cancelled(text),
         }
     }

@@ -1,12 +1,15 @@
 //! Worlds behind gRPC: the embedded world and the null world.
 //!
 //! # Layout
-//! - [`run`]: the role; `service` (gRPC), `play` (a session's thread), `session` (its episodes)
+//! - [`run`]: the role; `service` (gRPC), `play` (a session's thread) and its `watch`, `session` (its episodes)
+//! - [`spare`]: worlds made ahead; [`snapshot`]: moments to go back to
 //! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`null`]
 //! - [`task`], [`reward`], [`episode`]: tasks as data, and what they pay
+//! - [`action_log`]: what was pressed and what came of it, to be checked anywhere
 //! - [`bench`]: how fast worlds and streams are
 //! - [`config`], [`error`], [`metrics`]: all settings, errors and metrics
 
+pub mod action_log;
 pub mod bench;
 pub mod config;
 pub mod episode;
@@ -19,7 +22,10 @@ pub mod reward;
 pub mod run;
 mod service;
 mod session;
+pub mod snapshot;
+pub mod spare;
 pub mod task;
+mod watch;
 pub mod world;
 pub mod worlds;
 

@@ -12,6 +12,8 @@ const OPENED: &str = "vpt_envserver_sessions_opened_total";
 const REFUSED: &str = "vpt_envserver_sessions_refused_total";
 const FAULTS: &str = "vpt_envserver_session_faults_total";
 const TIME: &str = "vpt_envserver_session_time_seconds";
+const SPARES: &str = "vpt_envserver_spares_total";
+const HUNG: &str = "vpt_envserver_sessions_hung";
 const ABANDONED: &str = "vpt_envserver_drains_abandoned_total";
 
 /// What a session's thread does; the seconds of all states add up to the lives of all sessions.
@@ -49,8 +51,21 @@ pub const METRICS: &[MetricSpec] = &[
     )]),
     MetricSpec::counter(FAULTS, "Sessions that ended before the client closed them.").labels(&[(
         "reason",
-        &["draining", "world", "bad_action", "protocol", "idle", "slow_reader", "panic", "disconnected"],
+        &[
+            "draining",
+            "world",
+            "bad_action",
+            "protocol",
+            "idle",
+            "slow_reader",
+            "panic",
+            "hung",
+            "disconnected",
+        ],
     )]),
+    MetricSpec::gauge(HUNG, "Sessions given up whose world has not come back yet.", ""),
+    MetricSpec::counter(SPARES, "Episodes whose world was ordered ahead, by whether it was there in time.")
+        .labels(&[("spare", &["ready", "late", "not_ready", "wrong", "failed"])]),
     MetricSpec::gauge(TIME, "Time of all session threads by what they did.", "seconds")
         .labels(&[("state", &STATES)]),
     MetricSpec::counter(ABANDONED, "Shutdowns that ran into envserver.drain_timeout_seconds."),
@@ -94,6 +109,27 @@ impl Drop for OpenGauge {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
+}
+
+/// Counts a session as hung until dropped.
+pub(crate) struct HungGauge(Gauge);
+
+impl HungGauge {
+    pub(crate) fn new() -> Self {
+        let hung = gauge!(HUNG);
+        hung.increment(1.0);
+        Self(hung)
+    }
+}
+
+impl Drop for HungGauge {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+pub(crate) fn count_spare(spare: &'static str) {
+    counter!(SPARES, "spare" => spare).increment(1);
 }
 
 pub(crate) fn count_opened() {

@@ -20,6 +20,8 @@ pub(crate) mod entity;
 mod env;
 pub(crate) mod frame;
 pub(crate) mod furnace;
+#[cfg(test)]
+mod golden;
 pub(crate) mod gui;
 pub(crate) mod inventory;
 mod light;

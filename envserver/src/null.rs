@@ -1,5 +1,6 @@
 //! The null world: one fixed frame at no cost, no reward; for benches of everything around a world.
 
+use crate::snapshot::Snapshot;
 use crate::task::{SpawnRule, Task, Terrain};
 use crate::world::{Action, Tick, World, WorldError};
 
@@ -7,13 +8,16 @@ use crate::world::{Action, Tick, World, WorldError};
 const EPISODE_STEPS: u32 = 1000;
 
 /// Nothing happens here.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NullWorld {
     seed: u64,
     ticks: u64,
 }
 
 impl NullWorld {
+    /// The name sessions ask for it by.
+    pub const NAME: &'static str = "null";
+
     /// The task played when the session names none.
     #[must_use]
     pub fn task() -> Task {
@@ -58,5 +62,14 @@ impl World for NullWorld {
 
     fn state_hash(&self) -> u64 {
         vpt_runtime::counter_hash::counter_hash(&[self.seed, self.ticks])
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, WorldError> {
+        Ok(Snapshot::new(Self::NAME, self.clone()))
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<(), WorldError> {
+        *self = snapshot.state::<Self>(Self::NAME)?.clone();
+        Ok(())
     }
 }

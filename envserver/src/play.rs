@@ -5,13 +5,14 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use vpt_proto::envserver::v1::{
     HumanAction, Observation, OpenSession, PlayRequest, PlayResponse, play_request, play_response,
 };
@@ -19,6 +20,8 @@ use vpt_proto::envserver::v1::{
 use crate::error::SessionError;
 use crate::metrics::{self, OpenGauge, SessionMetrics};
 use crate::session::Session;
+use crate::spare::SparePool;
+use crate::watch::Watch;
 use crate::worlds::Worlds;
 
 /// Answers waiting to be sent: an observation and a reset frame, and one of each to spare.
@@ -37,12 +40,14 @@ const SEND: usize = 4;
 pub(crate) struct Play {
     pub(crate) session_id: u64,
     pub(crate) worlds: Worlds,
+    pub(crate) spares: SparePool,
     pub(crate) inbound: Streaming<PlayRequest>,
     pub(crate) outbox: mpsc::Sender<Reply>,
     pub(crate) runtime: Handle,
     pub(crate) shutdown: CancellationToken,
     pub(crate) open_timeout: Duration,
     pub(crate) idle_timeout: Duration,
+    pub(crate) step_timeout: Duration,
     /// Held for as long as the session lives.
     pub(crate) _permit: OwnedSemaphorePermit,
 }
@@ -59,10 +64,16 @@ impl Play {
         let (outbox, runtime, session_id) = (self.outbox.clone(), self.runtime.clone(), self.session_id);
         let deadline = self.idle_timeout;
         let _open = OpenGauge::new();
+        let watch = Arc::new(Watch::new());
+        runtime.spawn(Arc::clone(&watch).keep(session_id, outbox.downgrade(), self.step_timeout));
         let mut opened = false;
         // Whatever the world left half done is dropped with the thread; nothing of it is seen again.
-        let result = catch_unwind(AssertUnwindSafe(|| Driver::new(self).run(&mut opened)))
+        let result = catch_unwind(AssertUnwindSafe(|| Driver::new(self, &watch).run(&mut opened)))
             .unwrap_or_else(|payload| Err(SessionError::Panic(panic_text(payload.as_ref()))));
+        if watch.end() {
+            tracing::info!(session_id, "the world of a session that was given up came back");
+            return;
+        }
         let Err(error) = result else { return };
         if opened {
             metrics::count_fault(error.reason());
@@ -80,22 +91,23 @@ impl Play {
 }
 
 /// The session's loop and its clock.
-struct Driver {
+struct Driver<'a> {
     play: Play,
+    watch: &'a Watch,
     metrics: SessionMetrics,
     state: usize,
     since: Instant,
 }
 
-impl Driver {
-    fn new(play: Play) -> Self {
-        Self { play, metrics: SessionMetrics::new(), state: OPEN, since: Instant::now() }
+impl<'a> Driver<'a> {
+    fn new(play: Play, watch: &'a Watch) -> Self {
+        Self { play, watch, metrics: SessionMetrics::new(), state: OPEN, since: Instant::now() }
     }
 
     fn run(mut self, opened: &mut bool) -> Result<(), SessionError> {
         let request = self.receive_open()?;
         let client = request.client.clone();
-        let (mut session, mut reply) = Session::open(request, &self.play.worlds)?;
+        let (mut session, mut reply) = Session::open(request, &self.play.worlds, &self.play.spares)?;
         reply.session_id = self.play.session_id;
         tracing::debug!(
             session_id = reply.session_id,
@@ -174,6 +186,9 @@ impl Driver {
                     Ok(Some(PlayRequest { kind: Some(kind) })) => Ok(Some(kind)),
                     Ok(Some(PlayRequest { kind: None })) => Err(SessionError::Protocol("a message without content")),
                     Ok(None) => Ok(None),
+                    Err(status) if is_nonsense(&status) => {
+                        Err(SessionError::Protocol("a message that is too long or not one of this protocol's"))
+                    }
                     Err(_) => Err(SessionError::Disconnected),
                 },
                 () = shutdown.cancelled() => Err(SessionError::Draining),
@@ -204,14 +219,21 @@ impl Driver {
         let now = Instant::now();
         self.metrics.time[self.state].increment((now - self.since).as_secs_f64());
         (self.state, self.since) = (state, now);
+        self.watch.mark(now, matches!(state, STEP | RESET));
         now
     }
 }
 
-impl Drop for Driver {
+impl Drop for Driver<'_> {
     fn drop(&mut self) {
         self.enter(SEND);
     }
+}
+
+/// Whether a message came that could not be read, rather than the client going away: only that has a deeper cause.
+fn is_nonsense(status: &Status) -> bool {
+    let unread = matches!(status.code(), Code::Internal | Code::OutOfRange);
+    unread && std::error::Error::source(status).is_none()
 }
 
 fn panic_text(payload: &(dyn Any + Send)) -> String {

@@ -17,6 +17,7 @@ use crate::config::EnvserverConfig;
 use crate::error::SessionError;
 use crate::metrics;
 use crate::play::{OUTBOX, Play, Reply};
+use crate::spare::SparePool;
 use crate::task::Task;
 use crate::worlds::Worlds;
 
@@ -25,6 +26,7 @@ use crate::worlds::Worlds;
 pub(crate) struct Service {
     config: EnvserverConfig,
     worlds: Worlds,
+    spares: SparePool,
     sessions: Arc<Semaphore>,
     next_session: Arc<AtomicU64>,
     shutdown: CancellationToken,
@@ -34,7 +36,8 @@ impl Service {
     /// `shutdown` ends every session after the step it is in.
     pub(crate) fn new(config: EnvserverConfig, worlds: Worlds, shutdown: CancellationToken) -> Self {
         let sessions = Arc::new(Semaphore::new(config.max_sessions));
-        Self { config, worlds, sessions, next_session: Arc::new(AtomicU64::new(1)), shutdown }
+        let spares = SparePool::new(config.spare_threads);
+        Self { config, worlds, spares, sessions, next_session: Arc::new(AtomicU64::new(1)), shutdown }
     }
 
     pub(crate) fn into_server(self) -> EnvServiceServer<Self> {
@@ -60,12 +63,14 @@ impl Service {
         let play = Play {
             session_id: self.next_session.fetch_add(1, Ordering::Relaxed),
             worlds: self.worlds.clone(),
+            spares: self.spares.clone(),
             inbound,
             outbox,
             runtime: Handle::current(),
             shutdown: self.shutdown.clone(),
             open_timeout: self.config.open_timeout(),
             idle_timeout: self.config.idle_timeout(),
+            step_timeout: self.config.step_timeout(),
             _permit: permit,
         };
         play.spawn()?;

@@ -7,7 +7,9 @@ use vpt_runtime::counter_hash::counter_hash;
 
 use crate::episode::{Episode, PaidEvent, StepOutcome};
 use crate::error::SessionError;
+use crate::metrics::count_spare;
 use crate::null::NullWorld;
+use crate::spare::{SparePool, Spares};
 use crate::task::Task;
 use crate::world::{Action, EventKind, World};
 use crate::worlds::Worlds;
@@ -21,6 +23,7 @@ const MAX_FRAME_BYTES: usize = MAX_MESSAGE_BYTES - ENVELOPE_BYTES;
 /// A world, a task, and which episodes of it to play.
 pub(crate) struct Session {
     world: Box<dyn World>,
+    spares: Spares,
     episode: Episode,
     frame: (usize, usize),
     seeds: Seeds,
@@ -57,7 +60,11 @@ pub fn episode_seed(session_seed: u64, episode: u64) -> u64 {
 
 impl Session {
     /// Checks what the client asks for and builds its world.
-    pub(crate) fn open(open: OpenSession, worlds: &Worlds) -> Result<(Self, SessionOpened), SessionError> {
+    pub(crate) fn open(
+        open: OpenSession,
+        worlds: &Worlds,
+        pool: &SparePool,
+    ) -> Result<(Self, SessionOpened), SessionError> {
         if open.protocol_version != PROTOCOL_VERSION {
             return Err(SessionError::Version { theirs: open.protocol_version });
         }
@@ -75,6 +82,7 @@ impl Session {
             max_episode_steps: 0,
             reward_items: task.reward_items(),
         };
+        let spares = Spares::new(pool, worlds, &task, world.as_ref());
         let episode = Episode::new(task, open.max_episode_steps);
         let opened = SessionOpened { max_episode_steps: episode.max_steps(), ..opened };
         let seeds = Seeds {
@@ -83,14 +91,25 @@ impl Session {
             first_episode: open.first_episode,
         };
         let (first_steps, advise) = (open.first_episode_steps, open.advise);
-        let session = Self { world, episode, frame, seeds, played: 0, first_steps, seed: 0, advise };
+        let session = Self { world, spares, episode, frame, seeds, played: 0, first_steps, seed: 0, advise };
         Ok((session, opened))
     }
 
     /// Starts the next episode: its reset frame, or none when the session's list of seeds is used up.
     pub(crate) fn start_episode(&mut self) -> Result<Option<Observation>, SessionError> {
         let Some(seed) = self.seeds.get(self.played) else { return Ok(None) };
-        self.episode.start(self.world.as_mut(), seed)?;
+        let swap = self.spares.swap(&mut self.world, seed);
+        if let Some(label) = swap.label() {
+            count_spare(label);
+        }
+        if swap.is_in_place() {
+            self.episode.begin();
+        } else {
+            self.episode.start(self.world.as_mut(), seed)?;
+        }
+        if let Some(next) = self.seeds.get(self.played + 1) {
+            self.spares.prepare(next);
+        }
         if self.played == 0 && self.first_steps > 0 {
             self.episode.shorten(self.first_steps);
         }
@@ -182,7 +201,7 @@ mod tests {
     fn endless_sessions_seed_by_counter_and_can_start_anywhere() {
         let play = |first_episode| {
             let request = OpenSession { session_seed: 9, first_episode, ..open() };
-            let (mut session, _) = Session::open(request, &Worlds::built_in()).unwrap();
+            let (mut session, _) = Session::open(request, &Worlds::built_in(), &SparePool::none()).unwrap();
             let mut seeds = Vec::new();
             for _ in 0..4 {
                 let first = session.start_episode().unwrap().unwrap();
@@ -204,7 +223,7 @@ mod tests {
     #[test]
     fn listed_seeds_are_played_in_order_and_end_the_session() {
         let request = OpenSession { episode_seeds: vec![u64::MAX, 5], ..open() };
-        let (mut session, opened) = Session::open(request, &Worlds::built_in()).unwrap();
+        let (mut session, opened) = Session::open(request, &Worlds::built_in(), &SparePool::none()).unwrap();
         assert_eq!((opened.max_episode_steps, opened.task.as_str()), (2, "null"));
         for seed in [u64::MAX, 5] {
             assert_eq!(session.start_episode().unwrap().unwrap().episode_seed, seed);
@@ -217,7 +236,7 @@ mod tests {
     #[test]
     fn only_the_first_episode_is_shortened() {
         let request = OpenSession { max_episode_steps: 3, first_episode_steps: 1, ..open() };
-        let (mut session, _) = Session::open(request, &Worlds::built_in()).unwrap();
+        let (mut session, _) = Session::open(request, &Worlds::built_in(), &SparePool::none()).unwrap();
         let lengths = [1, 3, 3].map(|_| {
             session.start_episode().unwrap();
             let end = |session: &mut Session| session.step(&HumanAction::default()).unwrap();
@@ -230,10 +249,10 @@ mod tests {
     fn frames_that_do_not_fit_a_message_are_refused() {
         for (frame_height, frame_width) in [(0, 5), (5, 0), (600, 600), (u32::MAX, u32::MAX)] {
             let request = OpenSession { frame_height, frame_width, ..open() };
-            let error = Session::open(request, &Worlds::built_in()).err().unwrap();
+            let error = Session::open(request, &Worlds::built_in(), &SparePool::none()).err().unwrap();
             assert!(matches!(error, SessionError::FrameSize { .. }), "{error}");
         }
         let request = OpenSession { frame_height: 360, frame_width: 640, ..open() };
-        assert!(Session::open(request, &Worlds::built_in()).is_ok());
+        assert!(Session::open(request, &Worlds::built_in(), &SparePool::none()).is_ok());
     }
 }

@@ -3,9 +3,10 @@
 use thiserror::Error;
 use vpt_proto::keys;
 
+use crate::snapshot::Snapshot;
 use crate::task::Task;
 
-/// Why a world could not start an episode.
+/// Why a world could not start an episode, or go back to an earlier moment.
 #[derive(Debug, Error)]
 pub enum WorldError {
     /// The task is for another world.
@@ -27,6 +28,19 @@ pub enum WorldError {
         seed: u64,
         /// How many generated worlds were searched.
         attempts: u32,
+    },
+    /// The world cannot be saved.
+    #[error(
+        "this world keeps no snapshots: restart the episode from its seed and replay its actions instead"
+    )]
+    NoSnapshot,
+    /// The snapshot is of another kind of world.
+    #[error("the snapshot is of a `{from}` world and cannot be restored in a `{world}` world")]
+    ForeignSnapshot {
+        /// The kind of world that made it.
+        from: &'static str,
+        /// The kind of world that was to go back to it.
+        world: &'static str,
     },
 }
 
@@ -155,6 +169,24 @@ pub trait World: Send {
     fn advise(&mut self) -> Action;
     /// A hash of everything that decides the future.
     fn state_hash(&self) -> u64;
+    /// Everything that decides the future, the scripted player's memory included.
+    ///
+    /// # Errors
+    /// When this kind of world cannot be saved.
+    fn snapshot(&self) -> Result<Snapshot, WorldError> {
+        Err(WorldError::NoSnapshot)
+    }
+    /// Goes back to a moment of any world of the same kind; after an error the world is as it was.
+    ///
+    /// # Errors
+    /// When this kind of world cannot be saved, or the snapshot is of another kind.
+    fn restore(&mut self, _snapshot: &Snapshot) -> Result<(), WorldError> {
+        Err(WorldError::NoSnapshot)
+    }
+    /// Whether making an episode takes so long that the next one is worth making in the background, in a second world.
+    fn is_slow_to_reset(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -19,9 +19,15 @@ impl Worlds {
     /// `native` (the embedded world) and `null`.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { entries: Vec::new() }
+        Self::none()
             .with("native", || Box::new(NativeWorld::new()))
             .with("null", || Box::new(NullWorld::default()))
+    }
+
+    /// No world at all, to add one's own to.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { entries: Vec::new() }
     }
 
     /// The same worlds and one more.

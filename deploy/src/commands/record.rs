@@ -14,8 +14,11 @@ use crate::run_config::RunConfig;
 use crate::up::progress::Progress;
 
 pub(crate) async fn run(config: RunConfig, args: RecordArgs) -> anyhow::Result<()> {
-    if args.out.join("dataset.json").exists() {
-        let text = format!("{} already holds a dataset; name another --out or remove it", args.out.display());
+    let Some(out) = args.out.clone() else {
+        return Err(Usage("where the shards go is missing: give --out DIR".to_owned()).into());
+    };
+    if out.join("dataset.json").exists() {
+        let text = format!("{} already holds a dataset; name another --out or remove it", out.display());
         return Err(Usage(text).into());
     }
     let player = choose_player(&config, &args)?;
@@ -29,7 +32,7 @@ pub(crate) async fn run(config: RunConfig, args: RecordArgs) -> anyhow::Result<(
         slots: config.demonstrations.slots.min(args.episodes),
         run_seed: config.run.seed,
         slips: config.demonstrations.slips,
-        out: args.out.clone(),
+        out: out.clone(),
     };
     let progress = Progress::new("record");
     let report = |done: u64, total: u64| progress.update(done, total, "steps", String::new());
@@ -40,7 +43,7 @@ pub(crate) async fn run(config: RunConfig, args: RecordArgs) -> anyhow::Result<(
         summary.steps,
         summary.mean_return,
         summary.stderr,
-        args.out.display()
+        out.display()
     ));
     Ok(())
 }

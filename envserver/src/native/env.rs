@@ -27,6 +27,7 @@ use super::spawn::{self, Spawn, mix};
 use super::survival::{self, Survival};
 use super::target::Hit;
 use super::voxels::Voxels;
+use crate::snapshot::Snapshot;
 use crate::task::Task;
 use crate::world::{Action, Event, EventKind, Tick, World, WorldError};
 
@@ -112,6 +113,20 @@ impl World for NativeWorld {
 
     fn state_hash(&self) -> u64 {
         self.state.hash()
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, WorldError> {
+        Ok(Snapshot::new(Self::NAME, (self.state.clone(), self.scripted.clone())))
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<(), WorldError> {
+        let (state, scripted) = snapshot.state::<(State, Scripted)>(Self::NAME)?;
+        (self.state, self.scripted) = (state.clone(), scripted.clone());
+        Ok(())
+    }
+
+    fn is_slow_to_reset(&self) -> bool {
+        true
     }
 }
 
@@ -370,6 +385,10 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod snapshots;
+#[cfg(test)]
+mod soak;
 #[cfg(test)]
 mod tech_tree;
 #[cfg(test)]

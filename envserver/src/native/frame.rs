@@ -27,6 +27,12 @@ impl Frames {
         Self::default()
     }
 
+    /// With the ray caster given.
+    #[cfg(test)]
+    pub(crate) fn cast_by(path: super::render::Path) -> Self {
+        Self { renderer: Renderer::new(path), ..Self::default() }
+    }
+
     /// Draws the state as `height * width * 3` bytes of RGB, rows first.
     pub(crate) fn render(&mut self, state: &State, height: usize, width: usize, out: &mut Vec<u8>) {
         out.resize(height * width * 3, 0);

@@ -45,11 +45,18 @@ pub struct Voxels {
     pub trees: Vec<[i32; 3]>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Scratch {
     reached: Vec<u128>,
     spread: Vec<u128>,
     planes: [Vec<u128>; COUNTER_PLANES],
+}
+
+impl Clone for Scratch {
+    /// Nothing in it outlives a call: a copied volume need not carry it.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 /// A box of rows: `y_count` layers from `y`, `z_count` rows from `z` (wrapping), all of x.

@@ -63,8 +63,9 @@ pub(crate) fn next(state: &State, logs: u32) -> Step {
     if have(Item::Stick) >= 2 && have(Item::Planks) >= 3 {
         return go_to(state, Item::CraftingTable, Block::CraftingTable);
     }
-    // Sticks are made after the table only: who has some, had one.
-    let had_table = have(Item::CraftingTable) > 0 || have(Item::Stick) > 0;
+    // Sticks are made after the table only: who has some, had one, unless leaves have dropped them.
+    let made_sticks = have(Item::Stick) > 0 && have(Item::Planks) > 0;
+    let had_table = have(Item::CraftingTable) > 0 || made_sticks;
     let ready = have(Item::Log) >= logs || have(Item::Planks) >= 4;
     // A jump or fall would go on behind the screen.
     if ready && !had_table && state.player.body.on_ground {
@@ -146,7 +147,7 @@ fn plan(gui: &Gui, inventory: &Inventory) -> &'static [(usize, Item)] {
         GuiKind::CraftingTable if everything(Item::WoodenPickaxe) == 0 => &PICKAXE,
         GuiKind::CraftingTable | GuiKind::Furnace => &[],
         GuiKind::Inventory if everything(Item::CraftingTable) == 0 => &TABLE,
-        GuiKind::Inventory if everything(Item::Stick) == 0 && (on_grid || everything(Item::Planks) >= 5) => {
+        GuiKind::Inventory if everything(Item::Stick) < 2 && (on_grid || everything(Item::Planks) >= 5) => {
             &STICKS
         }
         GuiKind::Inventory => &[],

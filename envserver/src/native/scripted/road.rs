@@ -306,7 +306,8 @@ mod tests {
     #[test]
     fn the_road_leads_to_the_diamond_pickaxe() {
         let task = Task::resolve("diamond_pickaxe").unwrap();
-        for seed in 0..4 {
+        // Leaves drop a stick before the first table in 41; 32 digs its table up where no way leads to it.
+        for seed in [0, 1, 2, 3, 32, 41] {
             let mut state = State::for_test(seed, &task);
             let mut road = Road::default();
             while tier(&state) < 4 {

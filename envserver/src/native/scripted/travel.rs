@@ -50,7 +50,10 @@ impl Travel {
         let lost = self.goal != Some(goal) || self.idle > PATIENCE || self.at + 1 >= self.way.len();
         if lost && state.ticks >= self.resting {
             self.resting = state.ticks + REST;
-            self.plan(state, feet, goal)?;
+            // Where no way leads and none is needed, digging goes on: an interruption would begin it anew.
+            if self.plan(state, feet, goal).is_none() && !is_aimed_at(state, goal) {
+                return None;
+            }
         }
         match self.way.get(self.at + 1) {
             Some(to) => Some(step(state, self.way[self.at], *to)),
@@ -87,6 +90,10 @@ impl Travel {
         self.idle = if now == self.seen { self.idle + 1 } else { 0 };
         self.seen = now;
     }
+}
+
+fn is_aimed_at(state: &State, goal: Cell) -> bool {
+    state.player.target(&state.voxels).is_some_and(|hit| hit.cell == goal)
 }
 
 /// The cell that the feet are in.
