@@ -1,12 +1,15 @@
 //! The embedded world as a game: one human-level action a tick, the rules applied in the game's order.
 
 mod blocks;
+mod explosions;
 mod furnaces;
 mod hands;
+mod mobs;
 
 use vpt_proto::keys;
 
 use super::entity::{Entities, ItemEntity, THROWN_DELAY};
+use super::fight::Arm;
 use super::frame::Frames;
 use super::furnace::Furnaces;
 use super::gui::Gui;
@@ -14,6 +17,7 @@ use super::inventory::{HOTBAR, Inventory, take};
 use super::item::{Item, Stack};
 use super::look;
 use super::mining::Mining;
+use super::mob::crowd::Crowd;
 use super::player::Player;
 use super::scene::GuiKind;
 use super::scripted::Scripted;
@@ -42,6 +46,8 @@ pub(crate) struct State {
     pub(crate) mining: Mining,
     pub(crate) entities: Entities,
     pub(crate) furnaces: Furnaces,
+    pub(crate) mobs: Crowd,
+    pub(crate) arm: Arm,
     pub(crate) gui: Option<Gui>,
     /// Where the task lets the player be hurt.
     pub(crate) survival: Option<Survival>,
@@ -115,6 +121,8 @@ impl State {
             mining: Mining::default(),
             entities: Entities::default(),
             furnaces: Furnaces::default(),
+            mobs: Crowd::default(),
+            arm: Arm::default(),
             gui: None,
             survival: None,
             held_before: 0,
@@ -140,6 +148,8 @@ impl State {
         self.mining = Mining::default();
         self.entities.clear();
         self.furnaces.clear();
+        self.mobs.settle(seed, task.mobs, &self.voxels, spawn.feet);
+        self.arm = Arm::default();
         self.gui = None;
         self.survival = task.survival.then(|| Survival::new(task.respawn.then_some(spawn)));
         self.held_before = 0;
@@ -201,6 +211,7 @@ impl State {
             self.play(action, pressed, &mut events);
         }
         self.tick_furnaces();
+        self.tick_mobs(&mut events);
         self.entities.tick(&self.voxels, &self.player.body, &mut self.inventory, &mut events);
         let died = self.live(before, &mut events);
         Tick { events, gui_open: self.gui.is_some(), died }
@@ -331,6 +342,8 @@ impl State {
             gui.hash_into(&mut add);
         }
         self.furnaces.hash_into(&mut add);
+        self.mobs.hash_into(&mut add);
+        add(self.arm.bits());
         let (target, damage, pause) = self.mining.state();
         if let Some((cell, held)) = target {
             cell.iter().for_each(|value| add(u64::from(*value as u32)));
