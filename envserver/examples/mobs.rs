@@ -1,15 +1,18 @@
-//! Draws every kind of mob as PNG files to look at, by day, hurt, burning, dying and at night:
+//! Draws every kind of mob as PNG files to look at, by day, hurt, burning, dying and at night, and prints what mobs cost:
 //! `cargo run --release -p vpt-envserver --example mobs -- OUTDIR [SEED]`.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use vpt_envserver::native::NativeWorld;
 use vpt_envserver::native::block::Block;
 use vpt_envserver::native::fixed_trig::look_angles;
 use vpt_envserver::native::mob::Kind;
 use vpt_envserver::native::render::Renderer;
 use vpt_envserver::native::scene::{HandView, MobView, Scene};
 use vpt_envserver::native::voxels::{PERIOD, Voxels};
-use vpt_envserver::task::Terrain;
+use vpt_envserver::task::{Mobs, Task, Terrain};
+use vpt_envserver::world::{Action, World};
 
 const SIZES: [(usize, usize); 2] = [(640, 360), (128, 128)];
 const NOON: u64 = 5000;
@@ -41,7 +44,64 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     (states[2].dying, states[2].hurt) = (0.4, true);
     (states[3].kind, states[3].fuse) = (Kind::Creeper, 0.95);
     shoot(&out, &voxels, eye, "states", NOON, &states)?;
+    let ten: Vec<MobView> = (0..10)
+        .map(|n| standing(Kind::ALL[n % 5], n as f32 * 1.8 - 8.0, 5.0 + (n * 7 % 11) as f32, n as f32 * 80.0))
+        .collect();
+    print_frame_costs(&voxels, eye, &ten);
+    print_tick_costs(seed)?;
     println!("frames are in {}", out.display());
+    Ok(())
+}
+
+/// The median of many timings, microseconds.
+fn median_micros(mut work: impl FnMut()) -> f64 {
+    let mut times: Vec<f64> = (0..2000)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// What ten mobs add to a frame whose view of the blocks is kept.
+fn print_frame_costs(voxels: &Voxels, eye: [f32; 3], ten: &[MobView]) {
+    let (yaw, pitch) = look_angles([0.0, -0.16, 1.0]);
+    for (width, height) in SIZES {
+        let mut renderer = Renderer::default();
+        let mut frame = vec![0; width * height * 3];
+        let mut cost = |mobs: &[MobView]| {
+            let hand = HandView::default();
+            let still = Scene {
+                voxels,
+                eye,
+                yaw,
+                pitch,
+                time: NOON,
+                entities: &[],
+                mobs,
+                breaking: None,
+                target: None,
+                hand,
+            };
+            median_micros(|| renderer.render(&still, width, height, &mut frame))
+        };
+        let (without, with) = (cost(&[]), cost(ten));
+        println!("{width}x{height}, blocks kept: {without:.1} us without mobs, {with:.1} us with ten");
+    }
+}
+
+/// What mobs add to a tick of a player who stands still, by day.
+fn print_tick_costs(seed: u64) -> Result<(), Box<dyn std::error::Error>> {
+    for mobs in [Mobs::None, Mobs::Passive, Mobs::All] {
+        let task = Task { mobs, ..Task::resolve("free")? };
+        let mut world = NativeWorld::new();
+        world.reset(seed, &task)?;
+        let cost = median_micros(|| drop(world.step(&Action::NOOP)));
+        println!("{mobs:?}: {cost:.2} us a tick");
+    }
     Ok(())
 }
 

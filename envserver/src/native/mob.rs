@@ -253,9 +253,6 @@ impl Mob {
             }
         }
         self.life.tick(medium == Medium::Water);
-        if self.body.position[1] < -64.0 {
-            self.life.hurt(f32::MAX);
-        }
     }
 
     /// A blow from the player; true when it was felt in full, which pushes.
