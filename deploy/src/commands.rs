@@ -16,7 +16,7 @@ use anyhow::Context;
 use vpt_runtime::config::ConfigError;
 use vpt_runtime::{config, telemetry};
 
-use crate::cli::{Cli, Command, ConfigArgs, RecordArgs, RecordCommand, ReplayCommand};
+use crate::cli::{Cli, Command, ConfigArgs, RecordArgs, RecordCommand};
 use crate::run_config::RunConfig;
 use crate::up;
 

@@ -53,6 +53,7 @@ fn draw_seed(out: &Path, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
         pitch,
         time: 0,
         entities: &[log],
+        mobs: &[],
         breaking: Some(([x, y + 1, z], seed as u8 * 3)),
         target: Some([x, y + 1, z]),
         hand: HandView {
@@ -182,6 +183,7 @@ fn print_costs() {
                 pitch,
                 time: 0,
                 entities: &[],
+                mobs: &[],
                 breaking: None,
                 target: None,
                 hand,

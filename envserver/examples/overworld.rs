@@ -192,6 +192,7 @@ fn draw(out: &Path, voxels: &Voxels, shot: &Shot) -> Result<(), Box<dyn std::err
         pitch,
         time: shot.time,
         entities: &[],
+        mobs: &[],
         breaking: None,
         target: None,
         hand: HandView::default(),

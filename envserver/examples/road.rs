@@ -1,11 +1,12 @@
 //! How far the scripted player gets on the road to the diamond pickaxe, seed by seed, through the same interface as any
 //! agent: actions in, events out.
 //!
-//! `cargo run --release -p vpt-envserver --example road -- [SEEDS [FIRST]]`
+//! `cargo run --release -p vpt-envserver --example road -- [SEEDS [FIRST [none|passive|all]]]`: the last are the mobs,
+//! if others than the task's.
 
 use vpt_envserver::episode::Episode;
 use vpt_envserver::native::NativeWorld;
-use vpt_envserver::task::Task;
+use vpt_envserver::task::{Mobs, Task};
 use vpt_envserver::world::{EventKind, World};
 
 const TICKS: u32 = 24_000;
@@ -15,7 +16,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let number =
         |at: usize, otherwise: u64| std::env::args().nth(at).map_or(Ok(otherwise), |text| text.parse());
     let (seeds, first) = (number(1, 50)?, number(2, 0)?);
-    let task = Task { episode_steps: TICKS, ..Task::resolve("diamond_pickaxe")? };
+    let mut task = Task { episode_steps: TICKS, ..Task::resolve("diamond_pickaxe")? };
+    task.mobs = match std::env::args().nth(3).as_deref() {
+        None => task.mobs,
+        Some("none") => Mobs::None,
+        Some("passive") => Mobs::Passive,
+        Some("all") => Mobs::All,
+        Some(other) => return Err(format!("no such mobs: {other}").into()),
+    };
     let mut arrived = Vec::new();
     for seed in first..first + seeds {
         let mut world = NativeWorld::new();

@@ -62,6 +62,7 @@ fn walk(voxels: &Voxels, (width, height): (usize, usize), frames: usize, below: 
             pitch: 8.0,
             time: 0,
             entities: &[],
+            mobs: &[],
             breaking: None,
             target: None,
             hand: HandView::default(),

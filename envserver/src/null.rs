@@ -1,7 +1,7 @@
 //! The null world: one fixed frame at no cost, no reward; for benches of everything around a world.
 
 use crate::snapshot::Snapshot;
-use crate::task::{SpawnRule, Task, Terrain};
+use crate::task::{Mobs, SpawnRule, Task, Terrain};
 use crate::world::{Action, Tick, World, WorldError};
 
 /// Length of its episodes unless the session asks for another, in ticks.
@@ -27,6 +27,7 @@ impl NullWorld {
             episode_steps: EPISODE_STEPS,
             survival: false,
             respawn: false,
+            mobs: Mobs::None,
             terrain: Terrain::default(),
             spawn: SpawnRule::default(),
             rewards: Vec::new(),

@@ -173,6 +173,7 @@ fn event_message(paid: &PaidEvent) -> ItemEvent {
         EventKind::UseItem => item_event::Kind::UseItem,
         EventKind::Drop => item_event::Kind::Drop,
         EventKind::BreakItem => item_event::Kind::BreakItem,
+        EventKind::KillEntity => item_event::Kind::KillEntity,
     };
     ItemEvent {
         kind: kind.into(),

@@ -99,6 +99,19 @@ pub enum Terrain {
     Overworld,
 }
 
+/// Which mobs the embedded world has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mobs {
+    /// None.
+    #[default]
+    None,
+    /// Animals: herds on grass.
+    Passive,
+    /// Monsters, too: out of caves and the night, after a player who can be hurt.
+    All,
+}
+
 /// A task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -119,6 +132,9 @@ pub struct Task {
     /// Whether a dead player goes on where the episode started, without what was carried, instead.
     #[serde(default)]
     pub respawn: bool,
+    /// Which mobs there are.
+    #[serde(default)]
+    pub mobs: Mobs,
     /// Where an episode starts.
     #[serde(default)]
     pub spawn: SpawnRule,
@@ -300,6 +316,15 @@ mod tests {
         let task = Task::parse("name='x'\nterrain='overworld'\nepisode_steps=5").unwrap();
         assert_eq!(task.terrain, Terrain::Overworld);
         assert!(message("name='x'\nterrain='moon'\nepisode_steps=5").contains("`grove` or `overworld`"));
+    }
+
+    #[test]
+    fn there_are_no_mobs_unless_the_task_says_so() {
+        let mobs = |name| Task::resolve(name).unwrap().mobs;
+        assert_eq!(["chop", "wood"].map(mobs), [Mobs::None; 2]);
+        assert_eq!(["iron", "diamond_pickaxe", "free"].map(mobs), [Mobs::Passive, Mobs::Passive, Mobs::All]);
+        let refused = message("name='x'\nmobs='some'\nepisode_steps=5");
+        assert!(refused.contains("mobs") && refused.contains("`none`, `passive`, `all`"), "{refused}");
     }
 
     #[test]

@@ -128,6 +128,8 @@ pub enum EventKind {
     Drop,
     /// A tool broke.
     BreakItem,
+    /// The player killed a mob; the item is the mob's name.
+    KillEntity,
 }
 
 /// One thing that happened in a tick.

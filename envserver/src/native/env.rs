@@ -1,10 +1,12 @@
 //! The embedded world as a game: one human-level action a tick, the rules applied in the game's order.
 
 mod blocks;
+mod explosions;
 mod furnaces;
 mod growth;
 mod hands;
 mod liquids;
+mod mobs;
 
 use std::collections::BTreeSet;
 
@@ -12,6 +14,7 @@ use vpt_proto::keys;
 
 use super::armour::{self, Protection};
 use super::entity::{Entities, ItemEntity, THROWN_DELAY};
+use super::fight::Arm;
 use super::frame::Frames;
 use super::furnace::Furnaces;
 use super::gui::Gui;
@@ -20,6 +23,7 @@ use super::item::{Item, Stack};
 use super::liquid::flows::{Flows, Spot};
 use super::look;
 use super::mining::Mining;
+use super::mob::crowd::Crowd;
 use super::player::Player;
 use super::scene::GuiKind;
 use super::scripted::Scripted;
@@ -52,6 +56,8 @@ pub(crate) struct State {
     pub(crate) flows: Flows,
     /// Leaves that may hang on no log any more.
     loose: BTreeSet<Spot>,
+    pub(crate) mobs: Crowd,
+    pub(crate) arm: Arm,
     pub(crate) gui: Option<Gui>,
     /// Where the task lets the player be hurt.
     pub(crate) survival: Option<Survival>,
@@ -141,6 +147,8 @@ impl State {
             furnaces: Furnaces::default(),
             flows: Flows::default(),
             loose: BTreeSet::new(),
+            mobs: Crowd::default(),
+            arm: Arm::default(),
             gui: None,
             survival: None,
             held_before: 0,
@@ -168,6 +176,8 @@ impl State {
         self.furnaces.clear();
         self.flows.clear();
         self.loose.clear();
+        self.mobs.settle(seed, task.mobs, &self.voxels, spawn.feet);
+        self.arm = Arm::default();
         self.gui = None;
         self.survival = task.survival.then(|| Survival::new(task.respawn.then_some(spawn)));
         self.held_before = 0;
@@ -232,6 +242,7 @@ impl State {
         self.tick_furnaces();
         self.tick_liquids();
         self.grow();
+        self.tick_mobs(&mut events);
         self.entities.tick(&self.voxels, &self.player.body, &mut self.inventory, &mut events);
         let died = self.live(before, &mut events);
         Tick { events, gui_open: self.gui.is_some(), died }
@@ -369,6 +380,8 @@ impl State {
         self.furnaces.hash_into(&mut add);
         self.flows.hash_into(&mut add);
         self.loose.iter().for_each(|spot| add(spot.number()));
+        self.mobs.hash_into(&mut add);
+        add(self.arm.bits());
         let (target, damage, pause) = self.mining.state();
         if let Some((cell, held)) = target {
             cell.iter().for_each(|value| add(u64::from(*value as u32)));

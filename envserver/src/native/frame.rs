@@ -4,8 +4,9 @@ use super::armour::Protection;
 use super::env::State;
 use super::hud::Hud;
 use super::item::Slot;
+use super::mob::{FUSE, Mob};
 use super::render::Renderer;
-use super::scene::{Billboard, GuiView, HandView, HudView, Scene};
+use super::scene::{Billboard, GuiView, HandView, HudView, MobView, Scene};
 use super::vitals::Vitals;
 
 /// Side of an item lying in the world, blocks.
@@ -19,6 +20,7 @@ pub(crate) struct Frames {
     renderer: Renderer,
     hud: Hud,
     billboards: Vec<Billboard>,
+    mobs: Vec<MobView>,
     slots: Vec<(i32, i32, Slot)>,
 }
 
@@ -44,6 +46,8 @@ impl Frames {
             let bob = 0.1 * (1.0 - (phase - 1.0).abs());
             Billboard { center: [x, y + 0.25 + bob, z], size: ITEM_SIZE, item: item.stack.item }
         }));
+        self.mobs.clear();
+        self.mobs.extend(state.mobs.iter().map(seen));
         let player = &state.player;
         let target = if state.gui.is_none() { player.target(&state.voxels) } else { None };
         let scene = Scene {
@@ -53,6 +57,7 @@ impl Frames {
             pitch: player.pitch,
             time: state.ticks,
             entities: &self.billboards,
+            mobs: &self.mobs,
             breaking: state.mining.crack(),
             target: target.map(|hit| hit.cell),
             hand: HandView {
@@ -88,5 +93,19 @@ impl Frames {
         let (kind, gauges) = (gui.kind, gui.gauges);
         let view = GuiView { kind, slots: &self.slots, carried: gui.carried, cursor: gui.cursor, gauges };
         self.hud.draw_gui(&view, width, height, out);
+    }
+}
+
+fn seen(mob: &Mob) -> MobView {
+    MobView {
+        kind: mob.kind,
+        feet: mob.body.position.map(|value| value as f32),
+        yaw: mob.yaw,
+        stride: mob.stride,
+        pace: mob.pace,
+        hurt: mob.life.smarts(),
+        burning: mob.life.fire > 0,
+        dying: mob.life.dying(),
+        fuse: f32::from(mob.fuse) / f32::from(FUSE),
     }
 }

@@ -7,6 +7,7 @@
 mod avx2;
 mod billboards;
 mod hand;
+mod mobs;
 mod scalar;
 mod sun;
 mod view;
@@ -25,6 +26,8 @@ pub struct Renderer {
     /// The last view of the blocks, before items and hand: colours and depths.
     colours: Vec<u8>,
     depths: Vec<f32>,
+    /// The same depths with the mobs before them, while there are any in view.
+    nearest: Vec<f32>,
     special: Special,
     drawn: Option<Look>,
 }
@@ -142,7 +145,8 @@ impl Renderer {
             Special { cells: [-1; 2], texels: vec![0; LEVELS * 2 * FACES * TEXELS], drawn: [None; 2] };
         // The vector path must never run where the machine lacks it.
         let path = if Path::best() == path { path } else { Path::Scalar };
-        Self { path, view: View::default(), colours: Vec::new(), depths: Vec::new(), special, drawn: None }
+        let (colours, depths, nearest) = (Vec::new(), Vec::new(), Vec::new());
+        Self { path, view: View::default(), colours, depths, nearest, special, drawn: None }
     }
 
     /// Draws a scene as `height * width * 3` bytes of RGB, rows from the top.
@@ -170,7 +174,9 @@ impl Renderer {
         {
             sun::draw(&self.view, scene, sky, &self.depths, out);
         }
-        billboards::draw(&self.view, scene, &self.depths, out);
+        let any = mobs::draw(&self.view, scene, &self.depths, &mut self.nearest, out);
+        let depths = if any { &self.nearest } else { &self.depths };
+        billboards::draw(&self.view, scene, depths, out);
         hand::draw(scene.hand, width, height, out);
     }
 

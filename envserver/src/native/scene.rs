@@ -1,6 +1,7 @@
 //! What a frame shows: the plain data the rules hand to the renderer.
 
 use super::item::{Item, Slot, Stack};
+use super::mob::Kind;
 use super::voxels::Voxels;
 
 /// One view of the world.
@@ -18,6 +19,8 @@ pub struct Scene<'a> {
     pub time: u64,
     /// Item drops and the like.
     pub entities: &'a [Billboard],
+    /// Animals and monsters.
+    pub mobs: &'a [MobView],
     /// The block being broken and its crack stage, 0 to 9.
     pub breaking: Option<([i32; 3], u8)>,
     /// The block in reach under the crosshair, drawn with an outline.
@@ -35,6 +38,29 @@ pub struct Billboard {
     pub size: f32,
     /// What it shows.
     pub item: Item,
+}
+
+/// A mob as it is seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MobView {
+    /// What it is.
+    pub kind: Kind,
+    /// The middle between its feet, in blocks.
+    pub feet: [f32; 3],
+    /// Where it faces, degrees as for the eye.
+    pub yaw: f32,
+    /// How far its legs have swung, and how widely they do, 0 to 1.
+    pub stride: f32,
+    /// See `stride`.
+    pub pace: f32,
+    /// Hurt a moment ago: drawn red.
+    pub hurt: bool,
+    /// On fire.
+    pub burning: bool,
+    /// How far dying has come, 0 to 1: it tips over.
+    pub dying: f32,
+    /// How far a creeper's fuse has burnt, 0 to 1: it swells and flashes.
+    pub fuse: f32,
 }
 
 /// The hand in the lower right corner, and the other one on the left if it holds something.

@@ -19,6 +19,17 @@ pub(crate) struct Hit {
 
 /// The first block that can be hit (neither air nor a liquid; plants and torches fill their cell) within `reach` along a unit vector.
 pub(crate) fn first_block(voxels: &Voxels, from: [f64; 3], along: [f64; 3], reach: f64) -> Option<Hit> {
+    first_such(voxels, from, along, reach, |block| !matches!(block, Block::Air | Block::Water | Block::Lava))
+}
+
+/// The first block that is such, within `reach` along a unit vector.
+pub(crate) fn first_such(
+    voxels: &Voxels,
+    from: [f64; 3],
+    along: [f64; 3],
+    reach: f64,
+    such: impl Fn(Block) -> bool,
+) -> Option<Hit> {
     let mut cell = from.map(|value| value.floor() as i32);
     let mut before = cell;
     let step = along.map(|value| if value > 0.0 { 1 } else { -1 });
@@ -30,7 +41,7 @@ pub(crate) fn first_block(voxels: &Voxels, from: [f64; 3], along: [f64; 3], reac
     });
     let mut distance = 0.0;
     loop {
-        if !matches!(voxels.get(cell[0], cell[1], cell[2]), Block::Air | Block::Water | Block::Lava) {
+        if such(voxels.get(cell[0], cell[1], cell[2])) {
             return Some(Hit { cell, before, distance });
         }
         let axis = if next[0] <= next[1] && next[0] <= next[2] {

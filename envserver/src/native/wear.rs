@@ -15,10 +15,16 @@ fn cost(block: Block, kind: Tool) -> u16 {
 
 /// Wears what broke `block`; a tool at its end leaves the slot and is returned.
 pub(crate) fn wear(slot: &mut Slot, block: Block) -> Option<Item> {
+    let tool = slot.as_ref()?.item.tool()?;
+    wear_by(slot, cost(block, tool.kind))
+}
+
+/// Wears a tool by so many uses; at its end it leaves the slot and is returned.
+pub(crate) fn wear_by(slot: &mut Slot, uses: u16) -> Option<Item> {
     let stack = slot.as_mut()?;
     let tool = stack.item.tool()?;
     let item = stack.item;
-    stack.worn = stack.worn.saturating_add(cost(block, tool.kind));
+    stack.worn = stack.worn.saturating_add(uses);
     if stack.worn < tool.material.durability() {
         return None;
     }

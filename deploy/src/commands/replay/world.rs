@@ -10,8 +10,8 @@ use vpt_envserver::action_log::{self, Header, Reader};
 use vpt_envserver::task::Task;
 use vpt_runtime::atomic_file;
 
-use crate::commands::Usage;
 use crate::cli::{RecordWorldArgs, ReplayWorldArgs};
+use crate::commands::Usage;
 
 pub(crate) fn record(args: &RecordWorldArgs) -> anyhow::Result<()> {
     if args.file.exists() {

@@ -88,7 +88,8 @@ impl State {
         self.set(from, Block::Air);
         let landing = [x, y, z];
         let below = self.at([x, y - 1, z]);
-        if below.is_solid() && !self.player.body.overlaps(landing) {
+        let occupied = self.player.body.overlaps(landing) || self.mobs.stand_in(landing);
+        if below.is_solid() && !occupied {
             self.set(landing, block);
         } else {
             self.spawn_drop(landing, Item::from_name(block.name()).map(|item| Stack::new(item, 1)));

@@ -25,6 +25,17 @@ impl State {
     pub(super) fn attack(&mut self, held: bool, fresh: bool, events: &mut Vec<Event>) {
         // Looked up anew: a use in this tick may have placed a block.
         let target = if held { self.player.target(&self.voxels) } else { None };
+        if let Some(mob) = held.then(|| self.mob_in_reach(target)).flatten() {
+            self.mining.tick(None);
+            self.swing_arm(fresh);
+            if fresh {
+                self.strike_mob(mob, events);
+            }
+            return;
+        }
+        if fresh && target.is_none() {
+            self.arm.strike(false);
+        }
         let strike = target.map(|hit| {
             let [x, y, z] = hit.cell;
             let block = self.voxels.get(x, y, z);
@@ -97,7 +108,7 @@ impl State {
         let [x, y, z] = cell;
         let free = gives_way(self.voxels.get(x, y, z)) && (0..self.voxels.height()).contains(&y);
         let Some(block) = placed.filter(|_| free) else { return false };
-        let in_the_way = block.is_solid() && self.player.body.overlaps(cell);
+        let in_the_way = block.is_solid() && (self.player.body.overlaps(cell) || self.mobs.stand_in(cell));
         if in_the_way || !stands_on(block, self.voxels.get(x, y - 1, z)) {
             return false;
         }

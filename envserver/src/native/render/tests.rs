@@ -1,6 +1,7 @@
 //! The renderer as a whole: equal pixels from both ray casters, equal frames from equal scenes,
 //! and something sensible from anywhere.
 
+mod mobs;
 mod overworld;
 
 use super::*;
@@ -16,6 +17,7 @@ fn scene(voxels: &Voxels, eye: [f32; 3], yaw: f32, pitch: f32) -> Scene<'_> {
         pitch,
         time: 0,
         entities: &[],
+        mobs: &[],
         breaking: None,
         target: None,
         hand: HandView::default(),

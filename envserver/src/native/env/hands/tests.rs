@@ -55,6 +55,7 @@ fn what_the_other_hand_holds_is_on_the_left() {
             yaw: 0.0,
             pitch: 0.0,
             time: 0,
+            mobs: &[],
             entities: &[],
             breaking: None,
             target: None,
