@@ -15,6 +15,7 @@ use super::item::{Item, Stack};
 use super::look;
 use super::mining::Mining;
 use super::player::Player;
+use super::render::Path;
 use super::scene::GuiKind;
 use super::scripted::Scripted;
 use super::spawn::{self, Spawn, mix};
@@ -74,7 +75,12 @@ impl NativeWorld {
 
     /// An empty world: [`World::reset`] starts an episode.
     pub fn new() -> Self {
-        Self { state: State::new(), frames: Frames::new(), scripted: Scripted::default() }
+        Self::drawn_by(Path::best())
+    }
+
+    /// The same, drawn by a given ray caster, if the machine can run it.
+    pub fn drawn_by(path: Path) -> Self {
+        Self { state: State::new(), frames: Frames::drawn_by(path), scripted: Scripted::default() }
     }
 }
 
@@ -91,6 +97,10 @@ impl World for NativeWorld {
 
     fn render(&mut self, height: usize, width: usize, out: &mut Vec<u8>) {
         self.frames.render(&self.state, height, width, out);
+    }
+
+    fn drew_anew(&self) -> bool {
+        self.frames.drew_anew()
     }
 
     fn gui_open(&self) -> bool {
