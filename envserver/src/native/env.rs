@@ -119,7 +119,8 @@ impl World for NativeWorld {
 impl State {
     fn new() -> Self {
         Self {
-            voxels: Voxels::empty(super::terrain::HEIGHT),
+            // The first reset makes it as high as the task's land.
+            voxels: Voxels::empty(1),
             player: Player::new([0.5, 1.0, 0.5], 0.0),
             inventory: Inventory::empty(),
             mining: Mining::default(),

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import sys
+import tempfile
 import time
 
 import crafter
@@ -85,6 +86,9 @@ def main():
         print(json.dumps({"steps_per_second": steps / seconds}), flush=True)
 
 
+# ViZDoom leaves its settings where it runs.
+folder = tempfile.TemporaryDirectory()
+os.chdir(folder.name)
 versions = " and ".join(f"{name} {importlib.metadata.version(name)}" for name in ("vizdoom", "crafter"))
 print(json.dumps({"name": versions}), flush=True)
 main()

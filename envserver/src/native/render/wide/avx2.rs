@@ -164,6 +164,14 @@ impl Lanes for Eight {
         unsafe { I8(_mm256_srl_epi32(value.0, _mm_cvtsi32_si128(N as i32))) }
     }
     #[inline(always)]
+    fn common(value: I8) -> Option<i32> {
+        unsafe {
+            let first = _mm256_broadcastd_epi32(_mm256_castsi256_si128(value.0));
+            let apart = _mm256_xor_si256(value.0, first);
+            if _mm256_testz_si256(apart, apart) == 0 { None } else { Some(_mm256_cvtsi256_si32(value.0)) }
+        }
+    }
+    #[inline(always)]
     fn one_of_eight(table: &[f32; 8], at: I8) -> F8 {
         unsafe { F8(_mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), at.0)) }
     }

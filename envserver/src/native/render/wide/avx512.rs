@@ -177,6 +177,14 @@ impl Lanes for Sixteen {
         unsafe { I16(_mm512_srli_epi32::<N>(value.0)) }
     }
     #[inline(always)]
+    fn common(value: I16) -> Option<i32> {
+        unsafe {
+            let first = _mm512_broadcastd_epi32(_mm512_castsi512_si128(value.0));
+            let apart = _mm512_cmpneq_epi32_mask(value.0, first);
+            if apart != 0 { None } else { Some(_mm512_cvtsi512_si32(value.0)) }
+        }
+    }
+    #[inline(always)]
     fn one_of_eight(table: &[f32; 8], at: I16) -> F16 {
         unsafe {
             let table = _mm512_castps256_ps512(_mm256_loadu_ps(table.as_ptr()));

@@ -55,6 +55,8 @@ pub(super) trait Lanes: Copy {
     fn has_bit(bits: u32, at: Self::I) -> Self::M;
     fn shl<const N: u32>(value: Self::I) -> Self::I;
     fn shr<const N: u32>(value: Self::I) -> Self::I;
+    /// The lanes' common value, if all have the same.
+    fn common(value: Self::I) -> Option<i32>;
 
     /// Places 0 to 7 of a table.
     fn one_of_eight(table: &[f32; 8], at: Self::I) -> Self::F;
