@@ -260,7 +260,7 @@ pub struct BenchEnvArgs {
     #[arg(long, value_name = "PYTHON")]
     pub peers: Option<PathBuf>,
     /// Rounds in which the peers and we take turns; medians are reported.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     pub rounds: usize,
 }
 
