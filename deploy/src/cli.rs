@@ -301,9 +301,9 @@ pub struct BenchPolicyWorkerArgs {
 /// Arguments of `vpt bench env`.
 #[derive(Debug, Args)]
 pub struct BenchEnvArgs {
-    /// Side of the square frame in pixels.
-    #[arg(long, default_value_t = 128)]
-    pub size: usize,
+    /// Frame size in pixels: WIDTHxHEIGHT, or one number for a square.
+    #[arg(long, default_value = "128x128", value_parser = frame_size, value_name = "WIDTHxHEIGHT")]
+    pub size: (usize, usize),
     /// Worlds stepped at the same time, one thread each.
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
@@ -311,9 +311,24 @@ pub struct BenchEnvArgs {
     #[arg(long, default_value_t = 12_000)]
     pub steps: usize,
     /// Built-in task to play.
-    #[arg(long, default_value = "chop")]
+    #[arg(long, default_value = "diamond_pickaxe")]
     pub task: String,
     /// World seeds to record and replay.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     pub seeds: Vec<u64>,
+    /// Ray caster: scalar, avx2 or avx512; default: the widest that this machine can run.
+    #[arg(long, value_name = "NAME")]
+    pub path: Option<vpt_envserver::native::render::Path>,
+    /// A Python with vizdoom and crafter to compare with, in the same run.
+    #[arg(long, value_name = "PYTHON")]
+    pub peers: Option<PathBuf>,
+    /// Rounds in which the peers and we take turns; medians are reported.
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+}
+
+fn frame_size(text: &str) -> Result<(usize, usize), String> {
+    let number = |part: &str| part.parse().ok().filter(|number| (1..=4096).contains(number));
+    let (width, height) = text.split_once('x').unwrap_or((text, text));
+    number(width).zip(number(height)).ok_or_else(|| "want WIDTHxHEIGHT, each from 1 to 4096".to_owned())
 }

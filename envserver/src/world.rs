@@ -165,6 +165,10 @@ pub trait World: Send {
     fn step(&mut self, action: &Action) -> Tick;
     /// Renders the current frame: `out` becomes `height * width * 3` bytes, RGB, rows first.
     fn render(&mut self, height: usize, width: usize, out: &mut Vec<u8>);
+    /// Whether the last rendering drew the view anew; false where it was kept because nothing in it had changed.
+    fn drew_anew(&self) -> bool {
+        true
+    }
     /// Whether a screen is open.
     fn gui_open(&self) -> bool;
     /// The scripted player's next action for the current state, through the same interface as any player.

@@ -1,29 +1,15 @@
 //! `vpt bench`: measures a part of the system and prints one JSON object as its last line.
 
+mod env;
 mod policy;
 mod worker;
 
-use vpt_envserver::bench::{BenchEnvConfig, bench_env};
-
-use crate::cli::{BenchCommand, BenchEnvArgs};
+use crate::cli::BenchCommand;
 
 pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
-        BenchCommand::Env(args) => env(args),
+        BenchCommand::Env(args) => env::run(&args),
         BenchCommand::Policy(args) => policy::run(&args),
         BenchCommand::PolicyWorker(args) => policy::worker(&args),
     }
-}
-
-fn env(args: BenchEnvArgs) -> anyhow::Result<()> {
-    let config = BenchEnvConfig {
-        size: args.size,
-        threads: args.threads,
-        seeds: args.seeds,
-        steps: args.steps,
-        task: args.task,
-    };
-    let report = bench_env(&config)?;
-    println!("{}", serde_json::to_string(&report)?);
-    Ok(())
 }

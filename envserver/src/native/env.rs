@@ -25,6 +25,7 @@ use super::look;
 use super::mining::Mining;
 use super::mob::crowd::Crowd;
 use super::player::Player;
+use super::render::Path;
 use super::scene::GuiKind;
 use super::scripted::Scripted;
 use super::spawn::{self, Spawn, mix};
@@ -90,7 +91,12 @@ impl NativeWorld {
 
     /// An empty world: [`World::reset`] starts an episode.
     pub fn new() -> Self {
-        Self { state: State::new(), frames: Frames::new(), scripted: Scripted::default() }
+        Self::drawn_by(Path::best())
+    }
+
+    /// The same, drawn by a given ray caster, if the machine can run it.
+    pub fn drawn_by(path: Path) -> Self {
+        Self { state: State::new(), frames: Frames::drawn_by(path), scripted: Scripted::default() }
     }
 }
 
@@ -107,6 +113,10 @@ impl World for NativeWorld {
 
     fn render(&mut self, height: usize, width: usize, out: &mut Vec<u8>) {
         self.frames.render(&self.state, height, width, out);
+    }
+
+    fn drew_anew(&self) -> bool {
+        self.frames.drew_anew()
     }
 
     fn gui_open(&self) -> bool {
@@ -139,7 +149,8 @@ impl World for NativeWorld {
 impl State {
     fn new() -> Self {
         Self {
-            voxels: Voxels::empty(super::terrain::HEIGHT),
+            // The first reset makes it as high as the task's land.
+            voxels: Voxels::empty(1),
             player: Player::new([0.5, 1.0, 0.5], 0.0),
             inventory: Inventory::empty(),
             mining: Mining::default(),

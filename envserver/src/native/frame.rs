@@ -5,7 +5,7 @@ use super::env::State;
 use super::hud::Hud;
 use super::item::Slot;
 use super::mob::{FUSE, Mob};
-use super::render::Renderer;
+use super::render::{Path, Renderer};
 use super::scene::{Billboard, GuiView, HandView, HudView, MobView, Scene};
 use super::vitals::Vitals;
 
@@ -15,7 +15,6 @@ const ITEM_SIZE: f32 = 0.4;
 const UNHURT: u8 = 20;
 
 /// Draws frames; keeps its buffers from frame to frame.
-#[derive(Default)]
 pub(crate) struct Frames {
     renderer: Renderer,
     hud: Hud,
@@ -25,14 +24,24 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
-        Self::default()
+        Self::drawn_by(Path::best())
     }
 
-    /// With the ray caster given.
-    #[cfg(test)]
-    pub(crate) fn cast_by(path: super::render::Path) -> Self {
-        Self { renderer: Renderer::new(path), ..Self::default() }
+    pub(crate) fn drawn_by(path: Path) -> Self {
+        Self {
+            renderer: Renderer::new(path),
+            hud: Hud::new(),
+            billboards: Vec::new(),
+            mobs: Vec::new(),
+            slots: Vec::new(),
+        }
+    }
+
+    /// Whether the last frame's view was drawn anew.
+    pub(crate) fn drew_anew(&self) -> bool {
+        self.renderer.drew_anew()
     }
 
     /// Draws the state as `height * width * 3` bytes of RGB, rows first.

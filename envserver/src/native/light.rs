@@ -133,12 +133,21 @@ impl Light {
                 let content = &blocks[start..start + SIDE];
                 let columns = &mut lowest[z * SIDE..(z + 1) * SIDE];
                 let lights = &mut self.cells[start..start + SIDE];
-                for ((block, lowest), light) in content.iter().zip(columns).zip(lights) {
-                    let falls = usize::from(*lowest) == y + 1 && dimming(*block) == 0;
-                    *lowest -= u8::from(falls);
-                    *light = if falls { FULL << 4 } else { 0 };
-                    any |= falls;
+                let mut costs = [0; SIDE];
+                // Above the land there is nothing to look up.
+                if content.iter().fold(0, |all, block| all | block) != 0 {
+                    for (cost, block) in costs.iter_mut().zip(content) {
+                        *cost = dimming(*block);
+                    }
                 }
+                let mut falling = 0;
+                for ((cost, lowest), light) in costs.iter().zip(columns).zip(lights) {
+                    let falls = u8::from(*lowest == y as u8 + 1 && *cost == 0);
+                    *lowest -= falls;
+                    *light = falls * (FULL << 4);
+                    falling |= falls;
+                }
+                any |= falling != 0;
             }
             if !any {
                 break;

@@ -1,21 +1,23 @@
 //! The software renderer: casts one ray per pixel through the voxels, then draws items and the hand.
 //!
-//! Two ray casters give the same pixels to the last bit: `scalar`, the reference, and `avx2`,
-//! chosen at run time where the machine has it.
+//! Two ray casters give the same pixels to the last bit: `scalar`, the reference, and `wide`, eight or
+//! sixteen rays at a time, chosen at run time by what the machine has.
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
 mod billboards;
 mod hand;
 mod mobs;
+mod path;
 mod scalar;
 mod sun;
 mod view;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use super::block::Block;
 use super::scene::Scene;
 use super::sky::Sky;
 use super::textures::{self, FACES, LEVELS, TEXELS};
+pub use path::Path;
 use view::View;
 
 /// Draws scenes; keeps its buffers from frame to frame.
@@ -30,6 +32,8 @@ pub struct Renderer {
     nearest: Vec<f32>,
     special: Special,
     drawn: Option<Look>,
+    /// Whether the last frame's view was cast anew.
+    anew: bool,
 }
 
 /// Everything the view of the blocks depends on.
@@ -43,27 +47,6 @@ struct Look {
     decorations: [Option<Decoration>; 2],
     /// The sky's step between night and day, where that matters.
     sky: Option<u8>,
-}
-
-/// Which ray caster draws.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// One ray at a time, on any machine.
-    Scalar,
-    /// Eight rays at a time.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-}
-
-impl Path {
-    /// The fastest this machine can run.
-    pub fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            return Path::Avx2;
-        }
-        Path::Scalar
-    }
 }
 
 /// Cells that look different this frame: the targeted block and the one being broken.
@@ -139,14 +122,15 @@ impl Default for Renderer {
 }
 
 impl Renderer {
-    /// A renderer that casts rays the given way; `Renderer::default()` takes the fastest.
+    /// A renderer that casts rays the given way if the machine can; `Renderer::default()` takes the widest way it can.
     pub fn new(path: Path) -> Self {
         let special =
             Special { cells: [-1; 2], texels: vec![0; LEVELS * 2 * FACES * TEXELS], drawn: [None; 2] };
-        // The vector path must never run where the machine lacks it.
-        let path = if Path::best() == path { path } else { Path::Scalar };
+        // A vector path must never run where the machine lacks it.
+        let path = if path.is_available() { path } else { Path::Scalar };
         let (colours, depths, nearest) = (Vec::new(), Vec::new(), Vec::new());
-        Self { path, view: View::default(), colours, depths, nearest, special, drawn: None }
+        let view = View::default();
+        Self { path, view, colours, depths, nearest, special, drawn: None, anew: false }
     }
 
     /// Draws a scene as `height * width * 3` bytes of RGB, rows from the top.
@@ -162,7 +146,8 @@ impl Renderer {
         let sky = scene.voxels.light_bytes().map(|_| Sky::at(scene.time));
         let look = self.look(scene, (width, height), sky.as_ref());
         // A player who stands and mines sees the same blocks for many frames.
-        if self.drawn != Some(look) {
+        self.anew = self.drawn != Some(look);
+        if self.anew {
             self.view.aim(scene, width, height);
             self.view.tint(scene.voxels, sky.as_ref());
             self.cast(scene);
@@ -178,6 +163,11 @@ impl Renderer {
         let depths = if any { &self.nearest } else { &self.depths };
         billboards::draw(&self.view, scene, depths, out);
         hand::draw(scene.hand, width, height, out);
+    }
+
+    /// Whether the last frame's view was cast anew rather than kept.
+    pub fn drew_anew(&self) -> bool {
+        self.anew
     }
 
     fn look(&self, scene: &Scene<'_>, size: (usize, usize), sky: Option<&Sky>) -> Look {
@@ -212,10 +202,13 @@ impl Renderer {
         };
         let (out, depths) = (&mut self.colours[..], &mut self.depths[..]);
         let (across, down) = match self.path {
-            Path::Scalar => (0, 0),
-            // SAFETY: `new` keeps this path only where the machine has AVX2.
+            // SAFETY: `new` keeps a path only where the machine has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => unsafe { avx2::draw(&cast, out, depths) },
+            Path::Avx2 => unsafe { wide::avx2::draw(&cast, out, depths) },
+            // SAFETY: likewise.
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => unsafe { wide::avx512::draw(&cast, out, depths) },
+            _ => (0, 0),
         };
         scalar::draw(&cast, across..width, 0..down, out, depths);
         scalar::draw(&cast, 0..width, down..height, out, depths);

@@ -6,8 +6,8 @@
 //! the ground does not slow down rays to the sky, nor the canopy those to the ground.
 //!
 //! Occupancy is one `u128` per row of x. The field comes from growing those rows fourteen times by
-//! one cell and counting, in bit-sliced counters, how often each cell was still free: a millisecond
-//! or so for the whole volume, and the same code serves the box around one edit.
+//! one cell and noting, in bit-sliced numbers, at which growth each cell is reached; layers that no
+//! growth changes any more are passed over. The same code serves the box around one edit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,6 +49,8 @@ pub struct Voxels {
 struct Scratch {
     reached: Vec<u128>,
     spread: Vec<u128>,
+    /// Per layer, whether the last growth found it all empty or all full.
+    even: Vec<bool>,
     planes: [Vec<u128>; COUNTER_PLANES],
 }
 
@@ -79,7 +81,7 @@ impl Voxels {
     /// An empty volume of the given height in blocks.
     pub fn empty(height: usize) -> Self {
         let cells = height * LAYER;
-        let mut voxels = Self {
+        Self {
             height,
             blocks: vec![0; cells + PADDING],
             distance: vec![DISTANCE_CAP; 2 * cells + PADDING],
@@ -87,12 +89,10 @@ impl Voxels {
             scratch: Scratch::default(),
             light: None,
             airy: false,
-            revision: 0,
+            revision: fresh_revision(),
             ground: vec![0; LAYER + PADDING],
             trees: Vec::new(),
-        };
-        voxels.rebuild();
-        voxels
+        }
     }
 
     /// Height of the volume in blocks; above it there is only air.
@@ -224,8 +224,8 @@ impl Voxels {
         self.revision = fresh_revision();
         for (row, bits) in self.blocks.chunks_exact(SIDE).zip(&mut self.occupied) {
             *bits = 0;
-            for (group, bytes) in row.chunks_exact(8).enumerate() {
-                *bits |= u128::from(nonzero_bits(bytes)) << (group * 8);
+            for (group, bytes) in row.as_chunks().0.iter().enumerate() {
+                *bits |= u128::from(nonzero_bits(*bytes)) << (group * 8);
             }
         }
         let all = Window { y: 0, y_count: self.height, z: 0, z_count: SIDE };
@@ -258,10 +258,10 @@ impl Voxels {
         }
     }
 
-    /// Counts, per cell of the window, the growths (none to fourteen) that leave it free.
+    /// Notes, per cell of the window, how many growths (none to fourteen) leave it free.
     fn count_free(&mut self, window: Window, heading: Heading) {
         let rows = window.y_count * window.z_count;
-        let Scratch { reached, spread, planes } = &mut self.scratch;
+        let Scratch { reached, spread, even, planes } = &mut self.scratch;
         reached.clear();
         for y in window.y..window.y + window.y_count {
             for z in window.z..window.z + window.z_count {
@@ -274,18 +274,20 @@ impl Voxels {
             plane.clear();
             plane.resize(rows, 0);
         }
-        for dilation in 0..DISTANCE_CAP {
-            if dilation > 0 {
-                dilate(reached, spread, window.z_count, heading);
-            }
-            for (row, bits) in reached.iter().enumerate() {
-                let mut carry = !bits;
-                for plane in planes.iter_mut() {
-                    let next = plane[row] & carry;
-                    plane[row] ^= carry;
-                    carry = next;
+        even.clear();
+        even.resize(window.y_count, false);
+        for growth in 1..DISTANCE_CAP {
+            spread_layers(reached, spread, even, window.z_count);
+            climb(reached, spread, window.z_count, heading, |row, fresh| {
+                for (bit, plane) in planes.iter_mut().enumerate() {
+                    if growth >> bit & 1 == 1 {
+                        plane[row] |= fresh;
+                    }
                 }
-            }
+            });
+        }
+        for (row, bits) in reached.iter().enumerate() {
+            planes.iter_mut().for_each(|plane| plane[row] |= !bits);
         }
     }
 
@@ -311,10 +313,21 @@ impl Voxels {
     }
 }
 
-/// Grows every set cell of the window by one: in x, in z (wrapping within the window), and against
-/// the rays' heading in y, from where they will come.
-fn dilate(reached: &mut [u128], spread: &mut [u128], z_count: usize, heading: Heading) {
-    for (from, to) in reached.chunks_exact(z_count).zip(spread.chunks_exact_mut(z_count)) {
+/// Grows every set cell of the window by one in x and in z (wrapping within the window), into `spread`.
+///
+/// A layer that is all empty or all full spreads into what it is: once that is written it need not be again.
+fn spread_layers(reached: &[u128], spread: &mut [u128], even: &mut [bool], z_count: usize) {
+    let layers = reached.chunks_exact(z_count).zip(spread.chunks_exact_mut(z_count));
+    for ((from, to), even) in layers.zip(even) {
+        let is_even = from.iter().all(|row| *row == from[0]) && (from[0] == 0 || from[0] == u128::MAX);
+        if is_even {
+            if !*even || to[0] != from[0] {
+                to.fill(from[0]);
+            }
+            *even = true;
+            continue;
+        }
+        *even = false;
         let wide = |z: usize| from[z] | from[z].rotate_left(1) | from[z].rotate_right(1);
         let (mut before, mut here) = (wide(z_count - 1), wide(0));
         for (z, row) in to.iter_mut().enumerate() {
@@ -323,19 +336,28 @@ fn dilate(reached: &mut [u128], spread: &mut [u128], z_count: usize, heading: He
             (before, here) = (here, after);
         }
     }
-    let ahead = spread.len() - z_count;
-    match heading {
-        Heading::Down => {
-            reached[..z_count].copy_from_slice(&spread[..z_count]);
-            for (row, bits) in reached[z_count..].iter_mut().enumerate() {
-                *bits = spread[row] | spread[row + z_count];
-            }
-        }
-        Heading::Up => {
-            reached[ahead..].copy_from_slice(&spread[ahead..]);
-            for (row, bits) in reached[..ahead].iter_mut().enumerate() {
-                *bits = spread[row] | spread[row + z_count];
-            }
+}
+
+/// Takes over what has spread, and grows it by one against the rays' heading in y, from where they will come; `each`
+/// gets the cells of a row that are reached for the first time.
+fn climb(
+    reached: &mut [u128],
+    spread: &[u128],
+    z_count: usize,
+    heading: Heading,
+    mut each: impl FnMut(usize, u128),
+) {
+    let rows = reached.len();
+    for (row, bits) in reached.iter_mut().enumerate() {
+        let source = match heading {
+            Heading::Down => row.checked_sub(z_count),
+            Heading::Up => Some(row + z_count).filter(|above| *above < rows),
+        };
+        let now = spread[row] | source.map_or(0, |source| spread[source]);
+        let fresh = now & !*bits;
+        if fresh != 0 {
+            each(row, fresh);
+            *bits = now;
         }
     }
 }
@@ -346,8 +368,12 @@ fn fresh_revision() -> u64 {
 }
 
 /// One bit per byte of eight: whether it is not zero.
-fn nonzero_bits(bytes: &[u8]) -> u8 {
-    bytes.iter().enumerate().fold(0, |bits, (bit, &byte)| bits | (u8::from(byte != 0) << bit))
+fn nonzero_bits(bytes: [u8; 8]) -> u8 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let all = u64::from_le_bytes(bytes);
+    // The top bit of each byte says it; the product moves those bits side by side into the last byte.
+    let tops = ((((all & LOW) + LOW) | all) >> 7) & 0x0101_0101_0101_0101;
+    (tops.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
 /// Eight bits spread to the low bits of eight bytes.

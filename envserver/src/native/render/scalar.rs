@@ -1,4 +1,4 @@
-//! The reference ray caster: one ray at a time, plain code. `avx2` must give the same bits.
+//! The reference ray caster: one ray at a time, plain code. `wide` must give the same bits.
 //!
 //! A ray moves from cell to cell; the distance field says how large a box around the cell is
 //! free, and the ray leaps to where it leaves that box.

@@ -1,4 +1,4 @@
-//! The renderer as a whole: equal pixels from both ray casters, equal frames from equal scenes,
+//! The renderer as a whole: equal pixels from every ray caster, equal frames from equal scenes,
 //! and something sensible from anywhere.
 
 mod mobs;
@@ -42,13 +42,34 @@ fn poses(voxels: &Voxels, count: i32) -> Vec<([f32; 3], f32, f32)> {
         .collect()
 }
 
-#[test]
-fn both_ray_casters_draw_the_same_pixels() {
-    if Path::best() == Path::Scalar {
-        println!("SKIP: this machine has no vector path to compare");
-        return;
+/// A renderer for every path of this machine, the scalar one first.
+struct Everyone(Vec<Renderer>);
+
+impl Everyone {
+    fn new() -> Self {
+        let renderers: Vec<_> = Path::available().map(Renderer::new).collect();
+        println!("compared: {:?}", renderers.iter().map(|renderer| renderer.path).collect::<Vec<_>>());
+        Self(renderers)
     }
-    let (mut plain, mut wide) = (Renderer::new(Path::Scalar), Renderer::default());
+
+    /// Draws with each and compares, in sizes that whole packets cover and in others.
+    fn agree(&mut self, scene: &Scene<'_>, what: &str) {
+        let (plain, wide) = self.0.split_first_mut().expect("the scalar path is there everywhere");
+        for (width, height) in [(64, 64), (37, 23)] {
+            let wanted = frame(plain, scene, width, height);
+            for other in &mut *wide {
+                let path = other.path;
+                let same = frame(other, scene, width, height) == wanted;
+                assert!(same, "{what} differs at {width}x{height}, path {path}");
+                assert!(other.depths == plain.depths, "depths of {what} differ, path {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_ray_caster_draws_the_same_pixels() {
+    let mut everyone = Everyone::new();
     for seed in 0..2 {
         let voxels = Voxels::generate(seed);
         for (number, (eye, yaw, pitch)) in poses(&voxels, 35).into_iter().enumerate() {
@@ -56,13 +77,7 @@ fn both_ray_casters_draw_the_same_pixels() {
             let mut scene = scene(&voxels, eye, yaw, pitch);
             scene.target = Some(below);
             scene.breaking = Some(([below[0] + 1, below[1], below[2]], (number % 10) as u8));
-            // Sizes that whole packets cover, and ones they do not.
-            for (width, height) in [(64, 64), (37, 23)] {
-                let (a, b) =
-                    (frame(&mut plain, &scene, width, height), frame(&mut wide, &scene, width, height));
-                assert!(a == b, "pose {number} of seed {seed} differs at {width}x{height}");
-                assert!(plain.depths == wide.depths, "depths of pose {number} of seed {seed} differ");
-            }
+            everyone.agree(&scene, &format!("pose {number} of seed {seed}"));
         }
     }
 }
@@ -85,11 +100,11 @@ fn a_grove_looks_as_it_always_has() {
 #[test]
 fn rays_along_the_axes_and_corners_are_equal_too() {
     let voxels = Voxels::generate(9);
-    let (mut plain, mut wide) = (Renderer::new(Path::Scalar), Renderer::default());
+    let mut everyone = Everyone::new();
     for yaw in [0.0, 45.0, 90.0, 180.0, -90.0] {
         for pitch in [0.0, 90.0, -90.0, 45.0] {
             let scene = scene(&voxels, [64.0, 40.0, 64.0], yaw, pitch);
-            assert_eq!(frame(&mut plain, &scene, 16, 16), frame(&mut wide, &scene, 16, 16), "{yaw} {pitch}");
+            everyone.agree(&scene, &format!("yaw {yaw}, pitch {pitch}"));
         }
     }
 }
@@ -202,7 +217,7 @@ fn looking_right_moves_the_view_left() {
 fn no_pose_panics() {
     let voxels = Voxels::generate(1);
     let far = [f32::MAX, f32::MIN, f32::NAN, f32::INFINITY, 1e7, -1e7, 0.0, 128.0, 40.0, -0.0];
-    for path in [Path::Scalar, Path::best()] {
+    for path in Path::available() {
         let mut renderer = Renderer::new(path);
         for &a in &far {
             for &b in &far {

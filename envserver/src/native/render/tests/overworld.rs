@@ -10,21 +10,9 @@ fn overworld(seed: u64) -> Voxels {
     voxels
 }
 
-fn assert_equal_pixels(scene: &Scene<'_>, what: &str) {
-    let (mut plain, mut wide) = (Renderer::new(Path::Scalar), Renderer::default());
-    for (width, height) in [(64, 64), (37, 23)] {
-        let (a, b) = (frame(&mut plain, scene, width, height), frame(&mut wide, scene, width, height));
-        assert!(a == b, "{what} differs at {width}x{height}");
-        assert!(plain.depths == wide.depths, "depths of {what} differ");
-    }
-}
-
 #[test]
-fn both_ray_casters_draw_the_same_overworld() {
-    if Path::best() == Path::Scalar {
-        println!("SKIP: this machine has no vector path to compare");
-        return;
-    }
+fn every_ray_caster_draws_the_same_overworld() {
+    let mut everyone = Everyone::new();
     for seed in 0..3 {
         let voxels = overworld(seed);
         for (number, (eye, yaw, pitch)) in poses(&voxels, 42).into_iter().enumerate() {
@@ -33,13 +21,14 @@ fn both_ray_casters_draw_the_same_overworld() {
             scene.time = number as u64 * 977;
             scene.target = Some(below);
             scene.breaking = Some(([below[0] + 1, below[1], below[2]], (number % 10) as u8));
-            assert_equal_pixels(&scene, &format!("pose {number} of seed {seed}"));
+            everyone.agree(&scene, &format!("pose {number} of seed {seed}"));
         }
     }
 }
 
 #[test]
-fn both_ray_casters_see_through_the_same_holes() {
+fn every_ray_caster_sees_through_the_same_holes() {
+    let mut everyone = Everyone::new();
     let mut voxels = Voxels::empty(32);
     for n in 0..3000_i32 {
         let at = [n * 7 % 41 - 20, n * 11 % 32, n * 13 % 37 - 18];
@@ -56,7 +45,7 @@ fn both_ray_casters_see_through_the_same_holes() {
         ];
         let mut scene = scene(&voxels, eye, turn * 67.0, turn * 3.0 - 90.0);
         scene.target = Some([eye[0].floor() as i32, eye[1].floor() as i32, eye[2].floor() as i32 + 1]);
-        assert_equal_pixels(&scene, &format!("pose {n}"));
+        everyone.agree(&scene, &format!("pose {n}"));
     }
 }
 
