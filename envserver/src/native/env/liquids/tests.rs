@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::native::item::Item;
+use crate::native::voxels::Voxels;
 use crate::task::Task;
 use crate::world::Action;
 
@@ -13,6 +14,7 @@ const GROUND: i32 = 10;
 /// A floor of stone; the player is far from it.
 fn floor() -> State {
     let mut state = State::new();
+    state.voxels = Voxels::empty(crate::native::terrain::HEIGHT);
     state.player.body.position = [60.5, 40.0, 60.5];
     for (x, z) in square(FLOOR) {
         state.voxels.put(x, GROUND - 1, z, Block::Stone);
