@@ -18,6 +18,7 @@ use crate::ledger::Ledger;
 use crate::ppg_loop;
 use crate::publish::WeightStore;
 use crate::queue::UnrollQueue;
+use crate::ranks::Ranks;
 use crate::run::{LearnerSetup, frozen, spec, trainer};
 use crate::session::{Session, saved_state};
 use crate::source::UnrollSource;
@@ -95,6 +96,9 @@ pub fn replay_training(
         version: Version::new(stored.manifest.version.epoch, stored.manifest.version.sequence),
         returns: saved.returns,
         consumed: saved.consumed,
+        ranks: Ranks::alone(),
+        other_ranks: Vec::new(),
+        agreed_to_stop: false,
         comparison: Some(comparison),
         seconds_before: trainer.counters.training_seconds,
         started: Instant::now(),
