@@ -56,17 +56,19 @@ pub(crate) struct Ranks {
     rank: usize,
     count: usize,
     collective: Option<Arc<Mutex<dyn Collective>>>,
+    /// On rank 0, where actors reach each rank.
+    urls: Vec<String>,
 }
 
 impl Ranks {
     /// The only one.
     pub(crate) fn alone() -> Self {
-        Self { rank: 0, count: 1, collective: None }
+        Self { rank: 0, count: 1, collective: None, urls: Vec::new() }
     }
 
     /// Rank `rank` of `count`, connected.
     pub(crate) fn new(rank: usize, count: usize, collective: impl Collective + 'static) -> Self {
-        Self { rank, count, collective: Some(Arc::new(Mutex::new(collective))) }
+        Self { rank, count, collective: Some(Arc::new(Mutex::new(collective))), urls: Vec::new() }
     }
 
     /// Meets the others, where the config asks for them; blocks until all are there.
@@ -89,14 +91,22 @@ impl Ranks {
             address: &config.rendezvous,
             patience: Duration::from_secs_f64(config.timeout_seconds),
             digest: &digest(setup, by_nccl)?,
-            serves: &setup.learner.listen,
+            serves: &config.advertise,
             shutdown,
         };
         let tcp = meeting.join()?;
-        if by_nccl {
-            return Ok(Self::new(config.rank, config.count, NcclRanks::join(tcp, compute)?));
-        }
-        Ok(Self::new(config.rank, config.count, tcp))
+        let urls = if config.rank == 0 { tcp.serves().to_vec() } else { Vec::new() };
+        let ranks = if by_nccl {
+            Self::new(config.rank, config.count, NcclRanks::join(tcp, compute)?)
+        } else {
+            Self::new(config.rank, config.count, tcp)
+        };
+        Ok(Self { urls, ..ranks })
+    }
+
+    /// On rank 0, where actors reach each rank; empty elsewhere and where there is only one.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.urls.clone()
     }
 
     pub(crate) fn rank(&self) -> usize {
@@ -230,7 +240,7 @@ fn digest(setup: &LearnerSetup, by_nccl: bool) -> Result<String, RanksError> {
     learner.bc.data_dir = ours.bc.data_dir;
     (learner.init, learner.pretrained) = (ours.init, ours.pretrained);
     (learner.journal, learner.checkpoint.keep) = (ours.journal, ours.checkpoint.keep);
-    learner.ranks.rendezvous = ours.ranks.rendezvous;
+    (learner.ranks.rendezvous, learner.ranks.advertise) = (ours.ranks.rendezvous, ours.ranks.advertise);
     let text = serde_json::to_string(&(learner, &setup.policy, setup.run_seed, by_nccl))?;
     Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
 }

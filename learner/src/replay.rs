@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use vpt_runtime::ops::Health;
 
+use crate::assignment::Assignment;
 use crate::checkpoint::{OPTIMIZER_FILE, POLICY_FILE, Stored, kept_checkpoints};
 use crate::comparison::Comparison;
 use crate::compute::Compute;
@@ -97,6 +98,7 @@ pub fn replay_training(
         returns: saved.returns,
         consumed: saved.consumed,
         ranks: Ranks::alone(),
+        assignment: Assignment::here(),
         other_ranks: Vec::new(),
         agreed_to_stop: false,
         comparison: Some(comparison),

@@ -12,6 +12,7 @@ use vpt_runtime::ops::{Health, OpsServer};
 
 use crate::actors::ActorTable;
 use crate::admission::UnrollSpec;
+use crate::assignment::Assignment;
 use crate::checkpoint::{
     CheckpointError, CheckpointFolder, FROZEN_STREAMS_FILE, POLICY_FILE, Stored, Weights, load_weights,
 };
@@ -88,6 +89,11 @@ pub async fn run(
 ) -> Result<(), LearnerError> {
     setup.learner.validate()?;
     setup.learner = setup.learner.of_this_rank();
+    if let Some(address) = listeners.grpc.as_ref().and_then(|listener| listener.local_addr().ok())
+        && setup.learner.ranks.advertise.is_empty()
+    {
+        setup.learner.ranks.advertise = format!("http://{address}");
+    }
     size_thread_pool(setup.learner.threads);
     let handle = vpt_runtime::metrics::install(&[metrics::SPECS])?;
     let health = Health::new(Duration::from_secs_f64(setup.learner.heartbeat_deadline_seconds));
@@ -309,6 +315,7 @@ fn services(setup: &LearnerSetup, prepared: &Prepared) -> Services {
         journal: prepared.journal.clone(),
         turnstile: schedule.map(|schedule| Arc::new(Turnstile::new(schedule, passed))),
         status: Arc::new(StatusBoard::new(&prepared.saved.run_id, learner.stage.name())),
+        assignment: Assignment::over(prepared.ranks.urls(), prepared.saved.places.clone()),
         actors: ActorTable::new(learner.admission.max_actors),
     }
 }
@@ -369,6 +376,7 @@ fn train(
         shutdown,
         stopwatch,
         ranks,
+        assignment: services.assignment.clone(),
         other_ranks: saved.ranks,
         agreed_to_stop: false,
         checkpoints: checkpoints

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use vpt_policy::{ExportDType, Parameters};
 use vpt_runtime::ops::Health;
 
+use crate::assignment::{Assignment, Places};
 use crate::checkpoint::{
     AUX_OPTIMIZER_FILE, CheckpointError, OPTIMIZER_FILE, POLICY_FILE, RUN_CONFIG_FILE, STATE_FILE, Snapshot,
     Stored,
@@ -45,6 +46,9 @@ pub(crate) struct SavedState {
     /// The same of the other ranks, from rank 1 on.
     #[serde(default)]
     pub(crate) ranks: Vec<RankState>,
+    /// Which rank takes which actor.
+    #[serde(default)]
+    pub(crate) places: Places,
 }
 
 /// A stage's surroundings; lives on the training thread.
@@ -61,6 +65,8 @@ pub(crate) struct Session {
     pub(crate) stopwatch: Stopwatch,
     /// Who else trains this model.
     pub(crate) ranks: Ranks,
+    /// Which rank takes which actor's slots.
+    pub(crate) assignment: Arc<Assignment>,
     /// What the last checkpoint holds of the other ranks.
     pub(crate) other_ranks: Vec<RankState>,
     /// With several ranks: one of them was told to stop, and all know.
@@ -152,7 +158,14 @@ impl Session {
             let payload = Bytes::from(parameters.to_safetensors(dtype.export(), false)?);
             let mark =
                 PublishMark { version, consumed: self.consumed, blake3: blake3::hash(&payload).into() };
+            // Last on rank 0, where actors get it: no rank is to see an unroll of a version that it does not know yet.
+            if self.ranks.is_first() {
+                self.ranks.total("published", 0.0)?;
+            }
             self.weights.publish(version, payload, dtype.name(), &parameters.fingerprint())?;
+            if !self.ranks.is_first() {
+                self.ranks.total("published", 0.0)?;
+            }
             self.version = version;
             self.status.update(|status| status.version = version);
             match &mut self.comparison {
@@ -260,6 +273,7 @@ impl Session {
             returns: self.returns.clone(),
             consumed: self.consumed,
             ranks: self.other_ranks.clone(),
+            places: self.assignment.places(),
         };
         let out = &self.setup.learner.out;
         let state = serde_json::to_vec_pretty(&state)

@@ -103,3 +103,54 @@ fn ranks_of_different_runs_do_not_meet() {
     assert_eq!(first.wait(PATIENCE), 1, "{}", first.output());
     assert!(first.output().contains("[1]"), "{}", first.output());
 }
+
+/// Both actors know rank 0 alone; it keeps one and sends the other on.
+#[test]
+fn rank_0_gives_each_rank_its_actors() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let run_file = tiny::run_file(dir.path());
+    let (rendezvous, learner, worlds) = (free_port(), free_port(), free_port());
+    let role = |role: &str, sets: &[String], log: &str| {
+        let mut arguments = vec![role, "--config", run_file.as_str()];
+        arguments.extend(sets.iter().flat_map(|set| ["--set", set.as_str()]));
+        Process::start(&arguments, &dir.path().join(log))
+    };
+    let mut ranks = [0, 1].map(|rank| {
+        let listen = if rank == 0 { learner } else { 0 };
+        let sets = [
+            "learner.stage=ppg".to_owned(),
+            format!("learner.listen=127.0.0.1:{listen}"),
+            "learner.ops_listen=127.0.0.1:0".to_owned(),
+            format!("learner.out={}", dir.path().join("out").display()),
+            "learner.ranks.count=2".to_owned(),
+            format!("learner.ranks.rank={rank}"),
+            format!("learner.ranks.rendezvous=127.0.0.1:{rendezvous}"),
+        ];
+        role("learner", &sets, &format!("rank-{rank}.log"))
+    });
+    let sets =
+        [format!("envserver.listen=127.0.0.1:{worlds}"), "envserver.ops_listen=127.0.0.1:0".to_owned()];
+    let _worlds = role("envserver", &sets, "envserver.log");
+    let actors = [0, 1].map(|index| {
+        let sets = [
+            format!("actor.id=actor-{index}"),
+            format!("actor.envserver=http://127.0.0.1:{worlds}"),
+            format!("actor.learner=http://127.0.0.1:{learner}"),
+            "actor.ops_listen=127.0.0.1:0".to_owned(),
+        ];
+        role("actor", &sets, &format!("actor-{index}.log"))
+    });
+    for rank in &mut ranks {
+        assert_eq!(rank.wait(PATIENCE), 0, "{}", rank.output());
+        assert_eq!(rank.output().matches("actor connected").count(), 1, "{}", rank.output());
+    }
+    let sent_on =
+        actors.iter().filter(|actor| actor.output().contains("unrolls go to the rank there")).count();
+    assert_eq!(sent_on, 1);
+    let state = state(dir.path()).expect("a checkpoint");
+    assert!(state["counters"]["env_steps_trained"].as_u64() >= Some(3000), "{state}");
+    assert_eq!(state["places"].as_object().map(serde_json::Map::len), Some(2), "{state}");
+    for ledger in [&state["ledger"], &state["ranks"][0]["ledger"]] {
+        assert!(ledger.to_string().contains("trained"), "{ledger}");
+    }
+}

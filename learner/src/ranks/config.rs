@@ -17,6 +17,9 @@ pub struct RanksConfig {
     pub count: usize,
     /// Where rank 0 listens for the others, host:port.
     pub rendezvous: String,
+    /// URL at which actors reach this rank; empty takes learner.listen, which must then name an address that others can
+    /// reach.
+    pub advertise: String,
     /// Longest wait for another rank, in seconds: at the start, and later between two exchanges. More than the longest
     /// gradient step; waiting for unrolls does not count.
     pub timeout_seconds: f64,
@@ -43,6 +46,7 @@ impl Default for RanksConfig {
             rank: 0,
             count: 1,
             rendezvous: "127.0.0.1:50053".into(),
+            advertise: String::new(),
             timeout_seconds: 120.0,
             transport: Transport::Auto,
         }

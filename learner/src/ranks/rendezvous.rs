@@ -32,7 +32,7 @@ pub(super) struct Meeting<'a> {
     pub(super) patience: Duration,
     /// Of what must be the same on every rank.
     pub(super) digest: &'a str,
-    /// Where this rank serves actors, host:port.
+    /// URL at which actors reach this rank.
     pub(super) serves: &'a str,
     pub(super) shutdown: &'a CancellationToken,
 }

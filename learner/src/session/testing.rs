@@ -42,6 +42,7 @@ pub(crate) fn bench(learner: LearnerConfig, policy: &PolicyConfig) -> Bench {
         returns: ReturnWindow::default(),
         consumed: 0,
         ranks: Ranks::alone(),
+        assignment: Assignment::here(),
         other_ranks: Vec::new(),
         agreed_to_stop: false,
         comparison: None,
