@@ -89,11 +89,7 @@ struct Delivery {
 impl Uplink {
     /// Delivers unrolls until the actor stops and everything is acknowledged or the drain deadline has passed.
     pub(crate) async fn run(mut self) -> Result<(), ActorError> {
-        let connect = seconds(self.config.learner_timeout_seconds);
-        let channel = endpoint(&self.config.learner, "actor.learner", connect)?.connect_lazy();
-        let client = TrajectoryServiceClient::new(channel)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let client = self.client_of(&self.config.learner)?;
         let mut delivery = Delivery {
             outbox: Outbox::new(self.config.pending_unrolls),
             complete: false,
@@ -127,6 +123,15 @@ impl Uplink {
             metrics::unroll("dropped");
         }
         Ok(())
+    }
+
+    /// A client of the learner at `url`, not yet connected.
+    fn client_of(&self, url: &str) -> Result<Client, ActorError> {
+        let connect = seconds(self.config.learner_timeout_seconds);
+        let channel = endpoint(url, "actor.learner", connect)?.connect_lazy();
+        Ok(TrajectoryServiceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES))
     }
 
     /// Counts and logs a break; an error when it is final.

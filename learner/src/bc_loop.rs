@@ -1,5 +1,6 @@
 //! The behavioural cloning stage: streams of recorded play, one gradient step a batch, until a limit is reached.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,20 +37,30 @@ pub(crate) fn run(
     let config = session.setup.learner.bc.clone();
     let seed = session.setup.run_seed;
     let data = Demonstrations::open(&config.data_dir, &trainer.config, config.validation_fraction, seed)?;
+    let (rank, count) = (session.ranks.rank(), config.batch_sequences / session.ranks.count());
+    let own = rank * count..(rank + 1) * count;
     let state = match resume.and_then(|stored| stored.files.get(LANES_FILE)) {
         Some(bytes) => {
-            lanes::from_bytes(bytes, &trainer.config, config.batch_sequences, &trainer.compute.device)?
+            let device = &trainer.compute.device;
+            let all = lanes::from_bytes(bytes, &trainer.config, config.batch_sequences, device)?;
+            lanes::part(&all, own.clone())?
         }
-        None => RecurrentState::initial(&trainer.config, config.batch_sequences, &trainer.compute.device)?,
+        None => RecurrentState::initial(&trainer.config, own.len(), &trainer.compute.device)?,
     };
     let mut plan = plan_over(&data, &data.training, config.batch_sequences, &config, seed);
     plan.skip(trainer.counters.bc_updates);
-    let loader = SequenceLoader::start(data.clone(), plan, config.drop_null_actions, config.prefetch)?;
+    let (drop_null, prefetch) = (config.drop_null_actions, config.prefetch);
+    let loader = SequenceLoader::start(data.clone(), plan, own.clone(), drop_null, prefetch)?;
     let batch_steps = (config.batch_sequences * config.sequence_length) as u64;
     let pass_updates = data.training_steps().div_ceil(batch_steps);
     let limits = Limits { pass_updates, config: config.clone() };
-    let mut bc = BcLoop { session, trainer, config, data, loader, state, limits, batch_steps };
-    bc.run()
+    let mut bc = BcLoop { session, trainer, config, data, loader, own, state, limits, batch_steps };
+    let result = bc.run();
+    if let Err(LearnerError::Ranks(error)) = &result {
+        tracing::error!(%error, "training stops at the last whole update");
+        bc.save_without_ranks()?;
+    }
+    result
 }
 
 /// What ends the stage.
@@ -84,7 +95,9 @@ struct BcLoop<'a> {
     config: BcConfig,
     data: Arc<Demonstrations>,
     loader: SequenceLoader,
-    /// Of every lane, before the next batch.
+    /// This rank's lanes among all of the batch.
+    own: Range<usize>,
+    /// Of every lane of this rank, before the next batch.
     state: RecurrentState,
     limits: Limits,
     batch_steps: u64,
@@ -108,11 +121,8 @@ impl BcLoop<'_> {
     fn run(&mut self) -> Result<(), LearnerError> {
         let mut recent = Recent::new();
         self.session.health.set_ready(true);
-        while !self.session.stopping() && self.progress() < 1.0 {
-            self.session.health.heartbeat();
-            self.session.status.set_phase("wait_data");
-            let stopwatch = self.session.stopwatch.clone();
-            let Some(batch) = stopwatch.during("wait_data", || self.loader.recv(POLL))? else { continue };
+        while self.goes_on()? {
+            let Some(batch) = self.next_batch()? else { continue };
             self.session.status.set_phase("bc_update");
             self.update(&batch, &mut recent)?;
             let updates = self.trainer.counters.bc_updates;
@@ -140,6 +150,38 @@ impl BcLoop<'_> {
         self.session.last_checkpoint(self.trainer, lanes)
     }
 
+    /// Whether there is another update; all ranks come to the same answer.
+    fn goes_on(&mut self) -> Result<bool, LearnerError> {
+        self.session.agree(true)?;
+        Ok(!self.session.stopping() && self.progress() < 1.0)
+    }
+
+    /// The next batch. None, where nobody else counts on this update, for another look at whether training goes on.
+    fn next_batch(&mut self) -> Result<Option<HostBatch>, LearnerError> {
+        let stopwatch = self.session.stopwatch.clone();
+        self.session.status.set_phase("wait_data");
+        loop {
+            self.session.health.heartbeat();
+            let batch = stopwatch.during("wait_data", || self.loader.recv(POLL))?;
+            if batch.is_some() || self.session.ranks.is_alone() {
+                return Ok(batch);
+            }
+        }
+    }
+
+    /// After a rank was lost, on rank 0: the checkpoint of the last whole update. Streams of other ranks go on in it with
+    /// an empty memory.
+    fn save_without_ranks(&mut self) -> Result<(), LearnerError> {
+        if !self.session.leave_ranks(self.trainer) {
+            return Ok(());
+        }
+        let rest = self.config.batch_sequences - self.own.len();
+        let empty = RecurrentState::initial(&self.trainer.config, rest, &self.trainer.compute.device)?;
+        let lanes = lanes::to_bytes(&RecurrentState::cat(&[&self.state, &empty])?)?;
+        self.name_checkpoint();
+        self.session.last_checkpoint(self.trainer, vec![(LANES_FILE, lanes)])
+    }
+
     fn progress(&self) -> f64 {
         self.limits.progress(self.trainer.counters.bc_updates, self.session.seconds())
     }
@@ -147,18 +189,13 @@ impl BcLoop<'_> {
     fn update(&mut self, batch: &HostBatch, recent: &mut Recent) -> Result<(), LearnerError> {
         let lr = self.learning_rate();
         let stopwatch = self.session.stopwatch.clone();
-        let sequences =
-            stopwatch.during("batch", || to_sequences(batch, self.config.batch_sequences, self.trainer))?;
+        let sequences = stopwatch.during("batch", || to_sequences(batch, self.own.len(), self.trainer))?;
         let (loss, state) = stopwatch
-            .during("forward", || forward(&self.trainer.policy, &sequences, &self.state, &batch.mask))?;
+            .during("forward", || share_of_loss(self.trainer, &sequences, &self.state, &batch.mask))?;
         let outcome = self.trainer.step(Phase::Main, &loss, lr, self.config.max_grad_norm)?;
         self.state = if outcome.skipped {
             // The batch may have filled the memory with numbers that are not finite.
-            RecurrentState::initial(
-                &self.trainer.config,
-                self.config.batch_sequences,
-                &self.trainer.compute.device,
-            )?
+            RecurrentState::initial(&self.trainer.config, self.own.len(), &self.trainer.compute.device)?
         } else {
             recent.updates += 1;
             recent.loss += outcome.loss;
@@ -212,21 +249,38 @@ impl BcLoop<'_> {
 
     /// Mean negative log-likelihood of held-out episodes, states carried as in training.
     fn validate(&mut self) -> Result<(), LearnerError> {
-        let episodes: Vec<usize> =
-            self.data.validation.iter().copied().take(self.config.validation_episodes).collect();
-        let steps: usize = episodes.iter().map(|&episode| self.data.steps(episode)).sum();
-        if steps == 0 {
+        let held_out = self.data.validation.iter().copied().take(self.config.validation_episodes);
+        let (rank, count) = (self.session.ranks.rank(), self.session.ranks.count());
+        let episodes: Vec<usize> = held_out.skip(rank).step_by(count).collect();
+        let mut sums = self.validation_sums(&episodes)?;
+        self.session.ranks.sum("validation", &mut sums)?;
+        let [sum, kept] = sums;
+        if kept == 0.0 {
             return Ok(());
         }
+        let step = self.trainer.counters.env_steps_trained;
+        let nll = sum / kept;
+        tracing::info!(frames = step, validation_nll = nll, "validated");
+        self.session.scalars(step, [("losses/validation_nll", nll)]);
+        self.session.flush();
+        Ok(())
+    }
+
+    /// The negative log-likelihood of these episodes, and over how many steps; nothing when told to stop.
+    fn validation_sums(&mut self, episodes: &[usize]) -> Result<[f64; 2], LearnerError> {
+        let steps: usize = episodes.iter().map(|&episode| self.data.steps(episode)).sum();
+        if steps == 0 {
+            return Ok([0.0; 2]);
+        }
         let lanes = self.config.batch_sequences.min(episodes.len());
-        let mut plan = plan_over(&self.data, &episodes, lanes, &self.config, VALIDATION_KEY);
+        let mut plan = plan_over(&self.data, episodes, lanes, &self.config, VALIDATION_KEY);
         let policy =
             self.trainer.compute.policy(&self.trainer.config, &self.trainer.parameters.frozen_copy()?)?;
         let mut state = RecurrentState::initial(&self.trainer.config, lanes, &self.trainer.compute.device)?;
         let (mut sum, mut count) = (0.0, 0.0);
         for _ in 0..steps.div_ceil(lanes * self.config.sequence_length) {
             if self.session.stopping() {
-                return Ok(());
+                return Ok([0.0; 2]);
             }
             self.session.health.heartbeat();
             let batch = self.data.read(&plan.next_batch(), self.config.drop_null_actions)?;
@@ -237,19 +291,31 @@ impl BcLoop<'_> {
             count += f64::from(kept);
             state = next;
         }
-        let step = self.trainer.counters.env_steps_trained;
-        let nll = sum / count.max(1.0);
-        tracing::info!(frames = step, validation_nll = nll, "validated");
-        self.session.scalars(step, [("losses/validation_nll", nll)]);
-        self.session.flush();
-        Ok(())
+        Ok([sum, count])
     }
 
-    /// What a checkpoint of this stage has besides; gives the session its version.
+    /// What a checkpoint of this stage has besides; gives the session its version. The lanes of all ranks come to rank 0.
     fn lanes_file(&mut self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnerError> {
-        // Nothing is published in this stage: a checkpoint's version counts updates.
+        self.name_checkpoint();
+        let own = lanes::to_bytes(&self.state)?;
+        if self.session.ranks.is_alone() {
+            return Ok(vec![(LANES_FILE, own)]);
+        }
+        let all = self.session.ranks.gather("lanes", own)?;
+        if !self.session.ranks.is_first() {
+            return Ok(Vec::new());
+        }
+        let read = |bytes: &Vec<u8>| {
+            lanes::from_bytes(bytes, &self.trainer.config, self.own.len(), &self.trainer.compute.device)
+        };
+        let states = all.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let states = RecurrentState::cat(&states.iter().collect::<Vec<_>>())?;
+        Ok(vec![(LANES_FILE, lanes::to_bytes(&states)?)])
+    }
+
+    /// Nothing is published in this stage: a checkpoint's version counts updates.
+    fn name_checkpoint(&mut self) {
         self.session.version = Version::new(self.session.version.epoch, self.trainer.counters.bc_updates);
-        Ok(vec![(LANES_FILE, lanes::to_bytes(&self.state)?)])
     }
 }
 
@@ -279,6 +345,20 @@ fn to_sequences(batch: &HostBatch, lanes: usize, trainer: &Trainer) -> Result<Se
         })
         .collect();
     SequenceBatch::new(&sequences, trainer.config.image_size, &trainer.compute.device)
+}
+
+/// What this rank adds to the loss, so that the average over ranks is the mean over all kept steps, and the state after
+/// the batch.
+fn share_of_loss(
+    trainer: &Trainer,
+    sequences: &SequenceBatch,
+    state: &RecurrentState,
+    mask: &[f32],
+) -> Result<(candle_core::Tensor, RecurrentState), LearnerError> {
+    let (loss, state) = forward(&trainer.policy, sequences, state, mask)?;
+    let kept: f32 = mask.iter().sum();
+    let weight = trainer.ranks.mean_weight(f64::from(kept))?;
+    Ok((if weight == 1.0 { loss } else { (loss * weight)? }, state))
 }
 
 /// The loss of a batch and the state after it.

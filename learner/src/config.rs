@@ -9,6 +9,7 @@ pub use self::stages::{BcConfig, LrSchedule, PpgConfig, ValueGradientSetting};
 use crate::admission::AdmissionConfig;
 use crate::error::LearnerError;
 use crate::journal::{JournalConfig, JournalMode};
+use crate::ranks::RanksConfig;
 use crate::schedule::ScheduleConfig;
 
 mod stages;
@@ -69,6 +70,8 @@ pub struct LearnerConfig {
     pub schedule: ScheduleConfig,
     /// What is kept on disk of the unrolls that were let in.
     pub journal: JournalConfig,
+    /// Several learners that train one model.
+    pub ranks: RanksConfig,
     /// Behavioural cloning.
     pub bc: BcConfig,
     /// Phasic policy gradient.
@@ -100,6 +103,7 @@ impl Default for LearnerConfig {
             deterministic: false,
             schedule: ScheduleConfig::default(),
             journal: JournalConfig::default(),
+            ranks: RanksConfig::default(),
             bc: BcConfig::default(),
             ppg: PpgConfig::default(),
             optimizer: OptimizerConfig::default(),
@@ -287,7 +291,7 @@ impl LearnerConfig {
         ];
         match rules.into_iter().find(|(_, holds, _)| !holds) {
             Some((key, _, reason)) => Err(LearnerError::Config { key, reason: reason.into() }),
-            None => self.admission.validate(),
+            None => self.ranks.validate(self).and_then(|()| self.admission.validate()),
         }
     }
 }

@@ -9,6 +9,7 @@ use vpt_proto::tensor::TensorError;
 use crate::checkpoint::CheckpointError;
 use crate::event_log::EventLogError;
 use crate::journal::JournalError;
+use crate::ranks::RanksError;
 use crate::version::Version;
 
 /// Failure of the learner.
@@ -156,6 +157,9 @@ pub enum LearnerError {
         /// The network's.
         expected: usize,
     },
+    /// Other ranks are missing, lost or of another job.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
     /// A recurrent state on the wire that does not decode.
     #[error("recurrent state: {0}")]
     WireTensor(#[from] TensorError),

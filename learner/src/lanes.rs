@@ -1,6 +1,7 @@
 //! Recurrent states of several streams as bytes of a checkpoint.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use candle_core::{Device, Tensor, safetensors as candle_safetensors};
 use vpt_policy::{LayerState, PolicyConfig, RecurrentState};
@@ -47,6 +48,15 @@ pub(crate) fn from_bytes(
         })
     });
     Ok(RecurrentState { layers: layers.collect::<Result<_, LearnerError>>()? })
+}
+
+/// The states of some of the streams.
+///
+/// # Errors
+/// When there are fewer.
+pub(crate) fn part(state: &RecurrentState, streams: Range<usize>) -> Result<RecurrentState, LearnerError> {
+    let rows = streams.map(|stream| state.row(stream)).collect::<Result<Vec<_>, _>>()?;
+    Ok(RecurrentState::cat(&rows.iter().collect::<Vec<_>>())?)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! - [`queue`], [`credits`]: the bounded queue between the network and the training thread, and its flow control
 //! - [`journal`]: what was let in since the last checkpoints, on disk
 //! - `intake`: an admitted unroll gets its place; [`schedule`], `turnstile`: the order of a deterministic run
+//! - [`ranks`]: several learners that train one model; [`assignment`]: which of them takes which actor's slots
 //! - [`ledger`]: where every env step went; [`actors`]: who is connected
 //! - [`publish`], [`version`]: published weight sets and their order
 //! - [`status`], [`metrics`], [`event_log`]: what can be seen from outside
@@ -22,6 +23,7 @@
 pub mod actors;
 pub mod admission;
 pub mod algo;
+pub mod assignment;
 mod aux_phase;
 mod batch;
 mod bc_loop;
@@ -45,6 +47,7 @@ mod policy_phase;
 mod ppg_loop;
 pub mod publish;
 pub mod queue;
+pub mod ranks;
 pub mod replay;
 mod returns;
 mod run;

@@ -10,8 +10,18 @@ use crate::ledger::{REASONS, Totals};
 use crate::version::Version;
 
 /// States of the training thread that are timed.
-pub const PHASES: &[&str] =
-    &["other", "wait_data", "batch", "upload", "forward", "backward", "optimizer", "publish", "checkpoint"];
+pub const PHASES: &[&str] = &[
+    "other",
+    "wait_data",
+    "batch",
+    "upload",
+    "forward",
+    "backward",
+    "exchange",
+    "optimizer",
+    "publish",
+    "checkpoint",
+];
 /// What became of an unroll that reached the learner.
 pub const OUTCOMES: &[&str] = &["accepted", "stale", "duplicate", "invalid", "draining", "broken"];
 /// Terms of the loss.

@@ -147,13 +147,18 @@ impl PolicyPhase<'_> {
         let policy =
             policy_loss(&log_prob, &minibatch.behaviour_log_prob, &minibatch.advantages, config.clip)?;
         let mut normalizer = trainer.parameters.normalizer()?;
-        normalizer.update(&minibatch.value_targets);
+        normalizer.update_sums(trainer.ranks.target_sums(&minibatch.value_targets)?);
         trainer.parameters.set_normalizer(&normalizer)?;
         let targets = minibatch.value_targets.iter().map(|&target| normalizer.normalize(target)).collect();
         let value =
             value_loss(&output.value, &to_tensor(targets, &trainer.compute.device)?, config.value_coef)?;
         let (buttons, camera) = self.entropies(&output)?;
         let kl = self.kl(&output, indices)?;
+        let kl_weight = match &kl {
+            Some((_, kept)) => trainer.ranks.mean_weight(*kept)?,
+            None => 1.0,
+        };
+        let kl = kl.map(|(mean, _)| mean);
         let value_number = scalar(&value)?;
         let total = if trainer.counters.policy_phases < config.value_warmup_phases {
             value
@@ -163,7 +168,7 @@ impl PolicyPhase<'_> {
                 total = (total + entropy_bonus(&(&buttons + &camera)?, config.entropy_coef)?)?;
             }
             match &kl {
-                Some(kl) if self.kl_coef != 0.0 => (total + (kl * self.kl_coef)?)?,
+                Some(kl) if self.kl_coef != 0.0 => (total + (kl * (self.kl_coef * kl_weight))?)?,
                 _ => total,
             }
         };
@@ -190,21 +195,23 @@ impl PolicyPhase<'_> {
         Ok((entropy(&output.buttons_logits)?, entropy(&output.camera_logits)?))
     }
 
-    /// Mean KL between the pretrained and the current policy over steps with an exact pretrained state.
-    fn kl(&self, output: &FlatOutput, indices: &[usize]) -> Result<Option<Tensor>, LearnerError> {
+    /// Mean KL between the pretrained and the current policy over steps with an exact pretrained state, and how many
+    /// those are.
+    fn kl(&self, output: &FlatOutput, indices: &[usize]) -> Result<Option<(Tensor, f64)>, LearnerError> {
         if self.frozen.is_empty() {
             return Ok(None);
         }
         let frozen: Vec<&FrozenOutput> = indices.iter().map(|&i| &self.frozen[i]).collect();
         let buttons = Tensor::cat(&frozen.iter().map(|f| &f.buttons_logits).collect::<Vec<_>>(), 0)?;
         let camera = Tensor::cat(&frozen.iter().map(|f| &f.camera_logits).collect::<Vec<_>>(), 0)?;
-        let mask = frozen.iter().flat_map(|f| f.mask.iter().copied()).collect();
+        let mask: Vec<f32> = frozen.iter().flat_map(|f| f.mask.iter().copied()).collect();
+        let kept = mask.iter().map(|&m| f64::from(m)).sum();
         let kl = |frozen: &Tensor, current: &Tensor| match self.config.kl_direction {
             KlDirection::PretrainedToCurrent => distribution::kl(frozen, current),
             KlDirection::CurrentToPretrained => distribution::kl(current, frozen),
         };
         let per_step = (kl(&buttons, &output.buttons_logits)? + kl(&camera, &output.camera_logits)?)?;
-        Ok(Some(mean_kl(&per_step, &to_tensor(mask, per_step.device())?)?))
+        Ok(Some((mean_kl(&per_step, &to_tensor(mask, per_step.device())?)?, kept)))
     }
 
     /// `0.5 * mean((log p_new - log p_behaviour)^2)` over unrolls that the current version acted in.
@@ -258,3 +265,6 @@ impl PolicyPhaseStatistics {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use vpt_policy::ValueGradient;
 
-use crate::algo::advantage_norm::normalize_advantages;
+use crate::algo::advantage_norm::normalize_advantages_over;
 use crate::algo::kl::kl_coefficient;
 use crate::algo::ppo::explained_variance;
 use crate::aux_phase::{AuxPhase, AuxPhaseStatistics};
@@ -40,7 +40,12 @@ pub(crate) fn run(
     let at_checkpoint = trainer.counters.policy_phases;
     let mut ppg =
         PpgLoop { session, trainer, frozen, config, buffer: Vec::new(), buffered_phases: 0, at_checkpoint };
-    ppg.run()
+    let result = ppg.run();
+    if let Err(LearnerError::Ranks(error)) = &result {
+        tracing::error!(%error, "training stops at the last whole step");
+        ppg.save_without_ranks()?;
+    }
+    result
 }
 
 struct PpgLoop<'a> {
@@ -78,7 +83,7 @@ impl PpgLoop<'_> {
             self.session.status.set_phase("wait_data");
             let Some(mut batch) = self.collect()? else { break };
             let wait_seconds = started.elapsed().as_secs_f64();
-            let summary = self.summarise(&mut batch, wait_seconds);
+            let summary = self.summarise(&mut batch, wait_seconds)?;
             let statistics = self.policy_phase(&batch)?;
             if self.stopping() && !statistics.trained.contains(&true) {
                 // Cut off before its first gradient step: nothing to publish or to report.
@@ -94,7 +99,9 @@ impl PpgLoop<'_> {
             self.report(&summary, &statistics, started.elapsed().as_secs_f64());
             let due = self.trainer.counters.policy_phases
                 >= self.at_checkpoint + self.session.setup.learner.checkpoint.every_phases;
-            if (due || self.session.journal.wants_checkpoint()) && self.buffer.is_empty() {
+            let due =
+                self.session.ranks.any("checkpoint due", due || self.session.journal.wants_checkpoint())?;
+            if due && self.buffer.is_empty() {
                 self.checkpoint()?;
             }
         }
@@ -111,7 +118,7 @@ impl PpgLoop<'_> {
 
     /// Hands a checkpoint over; when that cannot be now, the next boundary tries again.
     fn checkpoint(&mut self) -> Result<(), LearnerError> {
-        if !self.session.can_checkpoint() {
+        if !self.session.can_checkpoint()? {
             return Ok(());
         }
         let streams = self.frozen_streams()?;
@@ -119,6 +126,17 @@ impl PpgLoop<'_> {
             self.at_checkpoint = self.trainer.counters.policy_phases;
         }
         Ok(())
+    }
+
+    /// After a rank was lost, on rank 0: a checkpoint of the weights after the last step that all ranks took, under a
+    /// version of their own.
+    fn save_without_ranks(&mut self) -> Result<(), LearnerError> {
+        if !self.session.leave_ranks(self.trainer) {
+            return Ok(());
+        }
+        self.session.publish(&self.trainer.parameters)?;
+        let streams = self.frozen_streams()?;
+        self.session.last_checkpoint(self.trainer, streams)
     }
 
     fn frozen_streams(&self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnerError> {
@@ -145,8 +163,12 @@ impl PpgLoop<'_> {
         let stopwatch = self.session.stopwatch.clone();
         let mut batch: Vec<Experience> = Vec::with_capacity(self.config.batch_unrolls);
         let mut heard = Instant::now();
-        while batch.len() < self.config.batch_unrolls {
+        loop {
             self.session.health.heartbeat();
+            let is_full = batch.len() >= self.config.batch_unrolls;
+            if self.session.agree(is_full)? {
+                return Ok(Some(batch));
+            }
             let timed_out = self.config.max_seconds > 0.0 && self.progress() >= 1.0;
             if self.session.stopping() || timed_out || self.session.source.has_ended() {
                 if !self.session.journal.has_payload() {
@@ -154,6 +176,10 @@ impl PpgLoop<'_> {
                     self.session.ledger.dropped("draining", steps);
                 }
                 return Ok(None);
+            }
+            if is_full {
+                // Others are still waiting for theirs.
+                continue;
             }
             let current = self.session.version;
             match stopwatch.during("wait_data", || self.session.source.recv(POLL, current))? {
@@ -172,7 +198,6 @@ impl PpgLoop<'_> {
                 None => {}
             }
         }
-        Ok(Some(batch))
     }
 
     /// Takes an unroll apart; one that cannot be used is booked as `invalid`.
@@ -194,12 +219,14 @@ impl PpgLoop<'_> {
         }
     }
 
-    /// Normalises advantages over the batch and looks at it as a whole.
-    fn summarise(&self, batch: &mut [Experience], wait_seconds: f64) -> BatchSummary {
+    /// Normalises advantages over the batches of all ranks and looks at this one's as a whole.
+    fn summarise(&self, batch: &mut [Experience], wait_seconds: f64) -> Result<BatchSummary, LearnerError> {
         if self.config.normalize_advantages {
             let mut advantages: Vec<Vec<f32>> =
                 batch.iter_mut().map(|unroll| std::mem::take(&mut unroll.advantages)).collect();
-            normalize_advantages(&mut advantages);
+            normalize_advantages_over(&mut advantages, |numbers| {
+                self.session.ranks.sum("advantages", numbers)
+            })?;
             for (unroll, advantages) in batch.iter_mut().zip(advantages) {
                 unroll.advantages = advantages;
             }
@@ -209,13 +236,13 @@ impl PpgLoop<'_> {
         let targets = concat(&all, |unroll| &unroll.value_targets);
         let rewards = concat(&all, |unroll| &unroll.rewards);
         let steps = rewards.len() as u64;
-        BatchSummary {
+        Ok(BatchSummary {
             steps,
             staleness: batch.iter().map(|unroll| unroll.staleness as f64).sum::<f64>() / batch.len() as f64,
             mean_reward: rewards.iter().map(|&r| f64::from(r)).sum::<f64>() / steps.max(1) as f64,
             explained_variance: explained_variance(&values, &targets),
             wait_seconds,
-        }
+        })
     }
 
     fn policy_phase(&mut self, batch: &[Experience]) -> Result<PolicyPhaseStatistics, LearnerError> {
@@ -249,7 +276,7 @@ impl PpgLoop<'_> {
             stop: &|| beat(session),
         }
         .run(self.trainer)?;
-        self.book(batch, &statistics.trained);
+        self.book(batch, &statistics.trained)?;
         if !self.stopping() || statistics.trained.contains(&true) {
             self.trainer.counters.policy_phases += 1;
         }
@@ -257,16 +284,18 @@ impl PpgLoop<'_> {
     }
 
     /// Books every step as trained, or why not.
-    fn book(&mut self, batch: &[Experience], trained: &[bool]) {
+    fn book(&mut self, batch: &[Experience], trained: &[bool]) -> Result<(), LearnerError> {
         let (mut kept, mut lost) = (0, 0);
         for (unroll, &trained) in batch.iter().zip(trained) {
             *(if trained { &mut kept } else { &mut lost }) += unroll.steps() as u64;
         }
-        self.trainer.counters.env_steps_trained += kept;
+        self.trainer.counters.env_steps_trained +=
+            self.session.ranks.total("trained steps", kept as f64)? as u64;
         self.session.ledger.trained(kept);
         if lost > 0 {
             self.session.ledger.dropped(if self.stopping() { "draining" } else { "nonfinite" }, lost);
         }
+        Ok(())
     }
 
     /// Keeps a batch for the auxiliary phase, where there is one.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use vpt_runtime::ops::Health;
 
+use crate::assignment::Assignment;
 use crate::checkpoint::{OPTIMIZER_FILE, POLICY_FILE, Stored, kept_checkpoints};
 use crate::comparison::Comparison;
 use crate::compute::Compute;
@@ -18,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::ppg_loop;
 use crate::publish::WeightStore;
 use crate::queue::UnrollQueue;
+use crate::ranks::Ranks;
 use crate::run::{LearnerSetup, frozen, spec, trainer};
 use crate::session::{Session, saved_state};
 use crate::source::UnrollSource;
@@ -95,6 +97,10 @@ pub fn replay_training(
         version: Version::new(stored.manifest.version.epoch, stored.manifest.version.sequence),
         returns: saved.returns,
         consumed: saved.consumed,
+        ranks: Ranks::alone(),
+        assignment: Assignment::here(),
+        other_ranks: Vec::new(),
+        agreed_to_stop: false,
         comparison: Some(comparison),
         seconds_before: trainer.counters.training_seconds,
         started: Instant::now(),

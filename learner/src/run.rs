@@ -12,6 +12,7 @@ use vpt_runtime::ops::{Health, OpsServer};
 
 use crate::actors::ActorTable;
 use crate::admission::UnrollSpec;
+use crate::assignment::Assignment;
 use crate::checkpoint::{
     CheckpointError, CheckpointFolder, FROZEN_STREAMS_FILE, POLICY_FILE, Stored, Weights, load_weights,
 };
@@ -25,6 +26,8 @@ use crate::journal::{Journal, JournalMode, Record, Replay};
 use crate::ledger::Ledger;
 use crate::publish::{KEPT_VERSIONS, WeightStore};
 use crate::queue::UnrollQueue;
+use crate::ranks::Ranks;
+use crate::ranks::start::Start;
 use crate::schedule::Schedule;
 use crate::service::Services;
 use crate::session::{SavedState, Session, restore_trainer, saved_state};
@@ -57,7 +60,9 @@ pub struct LearnerSetup {
 /// What training starts from.
 struct Prepared {
     compute: Compute,
-    checkpoints: CheckpointFolder,
+    /// None from rank 1 on.
+    checkpoints: Option<CheckpointFolder>,
+    ranks: Ranks,
     epoch: u32,
     /// The checkpoint to go on from.
     stored: Option<Stored>,
@@ -78,11 +83,17 @@ struct Prepared {
 /// A config that cannot work, weights or data that cannot be used, a port that fails, a failed tensor operation, or a
 /// last checkpoint that cannot be written.
 pub async fn run(
-    setup: LearnerSetup,
+    mut setup: LearnerSetup,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), LearnerError> {
     setup.learner.validate()?;
+    setup.learner = setup.learner.of_this_rank();
+    if let Some(address) = listeners.grpc.as_ref().and_then(|listener| listener.local_addr().ok())
+        && setup.learner.ranks.advertise.is_empty()
+    {
+        setup.learner.ranks.advertise = format!("http://{address}");
+    }
     size_thread_pool(setup.learner.threads);
     let handle = vpt_runtime::metrics::install(&[metrics::SPECS])?;
     let health = Health::new(Duration::from_secs_f64(setup.learner.heartbeat_deadline_seconds));
@@ -90,8 +101,8 @@ pub async fn run(
     let _stop_serving = served.clone().drop_guard();
     let ops = tokio::spawn(OpsServer::serve(listeners.ops, handle, health.clone(), served.clone()));
 
-    let preparing = setup.clone();
-    let prepared = tokio::task::spawn_blocking(move || prepare(&preparing))
+    let (preparing, stop) = (setup.clone(), shutdown.clone());
+    let prepared = tokio::task::spawn_blocking(move || prepare(&preparing, &stop))
         .await
         .map_err(|_| LearnerError::Panicked { name: "preparation" })??;
     let services = services(&setup, &prepared);
@@ -120,10 +131,14 @@ fn size_thread_pool(threads: usize) {
     }
 }
 
-/// Reads the newest checkpoint or the initial weights, and the pretrained policy; raises the epoch.
-fn prepare(setup: &LearnerSetup) -> Result<Prepared, LearnerError> {
+/// Reads the newest checkpoint or the initial weights, and the pretrained policy; raises the epoch. From rank 1 on, takes
+/// over what rank 0 has read.
+fn prepare(setup: &LearnerSetup, shutdown: &CancellationToken) -> Result<Prepared, LearnerError> {
     let learner = &setup.learner;
     let compute = Compute::open(learner)?;
+    if learner.ranks.rank > 0 {
+        return follow(setup, compute, shutdown);
+    }
     let checkpoints = CheckpointFolder::open(&learner.out, learner.checkpoint.keep)?;
     let architecture = setup.policy.fingerprint();
     let stored = checkpoints.newest(&architecture)?;
@@ -144,13 +159,50 @@ fn prepare(setup: &LearnerSetup) -> Result<Prepared, LearnerError> {
         (None, path) => Some(same_architecture(load_weights(Path::new(path))?, path, &architecture)?),
     };
     let frozen = frozen(setup, &compute, stored.as_ref())?;
+    let ranks = Ranks::join(setup, &compute, shutdown)?;
     // Last, and before anything is published.
     let epoch = checkpoints.raise_epoch()?;
     let resumed = saved.is_some();
     let saved =
         saved.unwrap_or_else(|| SavedState { run_id: new_run_id(setup.run_seed), ..Default::default() });
+    if !ranks.is_alone() {
+        let (run_id, stored, init) = (saved.run_id.clone(), stored.clone(), init.clone());
+        ranks.broadcast(Start { epoch, run_id, stored, init }.to_bytes()?)?;
+    }
     let (journal, ledger, replay) = take_up_journal(learner, &saved, resumed)?;
-    Ok(Prepared { compute, checkpoints, epoch, stored, saved, ledger, journal, replay, init, frozen })
+    let checkpoints = Some(checkpoints);
+    Ok(Prepared { compute, checkpoints, ranks, epoch, stored, saved, ledger, journal, replay, init, frozen })
+}
+
+/// What rank 0 starts from, and this rank's own part of it.
+fn follow(
+    setup: &LearnerSetup,
+    compute: Compute,
+    shutdown: &CancellationToken,
+) -> Result<Prepared, LearnerError> {
+    // The frozen policy's streams in a checkpoint are rank 0's.
+    let frozen = frozen(setup, &compute, None)?;
+    let ranks = Ranks::join(setup, &compute, shutdown)?;
+    let Start { epoch, run_id, stored, init } = Start::from_bytes(&ranks.broadcast(Vec::new())?)?;
+    let mut saved = stored.as_ref().map(saved_state).transpose()?.unwrap_or_default();
+    let own = saved.ranks.get(ranks.rank() - 1).cloned().unwrap_or_default();
+    saved = SavedState { run_id, ledger: own.ledger, returns: own.returns, consumed: own.consumed, ..saved };
+    std::fs::create_dir_all(&setup.learner.out)
+        .map_err(|source| LearnerError::Io { path: setup.learner.out.clone(), source })?;
+    let (journal, ledger, replay) = take_up_journal(&setup.learner, &saved, stored.is_some())?;
+    Ok(Prepared {
+        compute,
+        checkpoints: None,
+        ranks,
+        epoch,
+        stored,
+        saved,
+        ledger,
+        journal,
+        replay,
+        init,
+        frozen,
+    })
 }
 
 /// The pretrained policy, with the streams of the checkpoint to go on from.
@@ -263,6 +315,7 @@ fn services(setup: &LearnerSetup, prepared: &Prepared) -> Services {
         journal: prepared.journal.clone(),
         turnstile: schedule.map(|schedule| Arc::new(Turnstile::new(schedule, passed))),
         status: Arc::new(StatusBoard::new(&prepared.saved.run_id, learner.stage.name())),
+        assignment: Assignment::over(prepared.ranks.urls(), prepared.saved.places.clone()),
         actors: ActorTable::new(learner.admission.max_actors),
     }
 }
@@ -301,9 +354,11 @@ fn train(
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), LearnerError> {
-    let Prepared { compute, checkpoints, epoch, stored, saved, journal, replay, init, frozen, .. } = prepared;
+    let Prepared { compute, checkpoints, ranks, epoch, stored, saved, journal, replay, init, frozen, .. } =
+        prepared;
     let stopwatch = Stopwatch::new();
     let mut trainer = trainer(&setup, compute, stored.as_ref(), init, stopwatch.clone())?;
+    trainer.ranks = ranks.clone();
     let sequence = stored.as_ref().map_or(0, |stored| stored.manifest.version.sequence);
     let stage = setup.learner.stage;
     let resumed = stored.is_some().then_some(saved.consumed);
@@ -320,7 +375,13 @@ fn train(
         health,
         shutdown,
         stopwatch,
-        checkpoints: Some(CheckpointWriter::start(checkpoints, journal, resumed)?),
+        ranks,
+        assignment: services.assignment.clone(),
+        other_ranks: saved.ranks,
+        agreed_to_stop: false,
+        checkpoints: checkpoints
+            .map(|folder| CheckpointWriter::start(folder, journal, resumed))
+            .transpose()?,
         version: Version::new(epoch, sequence),
         returns: saved.returns,
         consumed: saved.consumed,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::ActorTable;
 use crate::admission::{AdmissionConfig, UnrollSpec};
+use crate::assignment::Assignment;
 use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::publish::WeightStore;
@@ -43,6 +44,8 @@ pub struct Services {
     pub(crate) turnstile: Option<Arc<Turnstile<Replies>>>,
     /// What the training thread says of itself.
     pub status: Arc<StatusBoard>,
+    /// Which rank takes which actor's slots.
+    pub assignment: Arc<Assignment>,
     /// Who is connected.
     pub actors: Arc<ActorTable>,
 }

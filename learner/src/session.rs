@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use vpt_policy::{ExportDType, Parameters};
 use vpt_runtime::ops::Health;
 
+use crate::assignment::{Assignment, Places};
 use crate::checkpoint::{
     AUX_OPTIMIZER_FILE, CheckpointError, OPTIMIZER_FILE, POLICY_FILE, RUN_CONFIG_FILE, STATE_FILE, Snapshot,
     Stored,
@@ -20,6 +21,8 @@ use crate::event_log::EventLog;
 use crate::journal::{Journal, PublishMark};
 use crate::ledger::{Ledger, LedgerState};
 use crate::publish::WeightStore;
+use crate::ranks::Ranks;
+use crate::ranks::start::RankState;
 use crate::returns::ReturnWindow;
 use crate::run::LearnerSetup;
 use crate::source::UnrollSource;
@@ -40,6 +43,12 @@ pub(crate) struct SavedState {
     /// Unrolls consumed: where in the journal to go on.
     #[serde(default)]
     pub(crate) consumed: u64,
+    /// The same of the other ranks, from rank 1 on.
+    #[serde(default)]
+    pub(crate) ranks: Vec<RankState>,
+    /// Which rank takes which actor.
+    #[serde(default)]
+    pub(crate) places: Places,
 }
 
 /// A stage's surroundings; lives on the training thread.
@@ -54,7 +63,15 @@ pub(crate) struct Session {
     pub(crate) health: Health,
     pub(crate) shutdown: CancellationToken,
     pub(crate) stopwatch: Stopwatch,
-    /// None in a replay, which leaves nothing behind.
+    /// Who else trains this model.
+    pub(crate) ranks: Ranks,
+    /// Which rank takes which actor's slots.
+    pub(crate) assignment: Arc<Assignment>,
+    /// What the last checkpoint holds of the other ranks.
+    pub(crate) other_ranks: Vec<RankState>,
+    /// With several ranks: one of them was told to stop, and all know.
+    pub(crate) agreed_to_stop: bool,
+    /// None in a replay, which leaves nothing behind, and from rank 1 on.
     pub(crate) checkpoints: Option<CheckpointWriter>,
     /// None in a replay.
     pub(crate) log: Option<EventLog>,
@@ -71,9 +88,30 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Whether training should end at the next opportunity.
+    /// Whether training should end at the next opportunity. With several ranks that changes only in [`Self::agree`], so
+    /// that it is the same on all of them.
     pub(crate) fn stopping(&self) -> bool {
-        self.shutdown.is_cancelled()
+        if self.ranks.is_alone() { self.shutdown.is_cancelled() } else { self.agreed_to_stop }
+    }
+
+    /// Tells the other ranks whether this one is `ready` and whether it was told to stop; returns whether all are ready.
+    pub(crate) fn agree(&mut self, ready: bool) -> Result<bool, LearnerError> {
+        if self.ranks.is_alone() {
+            return Ok(ready);
+        }
+        let flags = [!ready, self.shutdown.is_cancelled()];
+        let mut numbers = flags.map(|flag| f64::from(u8::from(flag)));
+        self.stopwatch.during("exchange", || self.ranks.sum("going on", &mut numbers))?;
+        self.agreed_to_stop |= numbers[1] > 0.0;
+        Ok(numbers[0] == 0.0)
+    }
+
+    /// After a rank was lost: what is left to do is done without the others. False when that is nothing.
+    pub(crate) fn leave_ranks(&mut self, trainer: &mut Trainer) -> bool {
+        let is_first = self.ranks.is_first();
+        self.ranks = Ranks::alone();
+        trainer.ranks = Ranks::alone();
+        is_first
     }
 
     /// Training seconds over all starts.
@@ -120,7 +158,14 @@ impl Session {
             let payload = Bytes::from(parameters.to_safetensors(dtype.export(), false)?);
             let mark =
                 PublishMark { version, consumed: self.consumed, blake3: blake3::hash(&payload).into() };
+            // Last on rank 0, where actors get it: no rank is to see an unroll of a version that it does not know yet.
+            if self.ranks.is_first() {
+                self.ranks.total("published", 0.0)?;
+            }
             self.weights.publish(version, payload, dtype.name(), &parameters.fingerprint())?;
+            if !self.ranks.is_first() {
+                self.ranks.total("published", 0.0)?;
+            }
             self.version = version;
             self.status.update(|status| status.version = version);
             match &mut self.comparison {
@@ -150,8 +195,28 @@ impl Session {
     }
 
     /// Whether a checkpoint would be taken now.
-    pub(crate) fn can_checkpoint(&mut self) -> bool {
-        self.checkpoints.as_mut().is_some_and(CheckpointWriter::is_free)
+    pub(crate) fn can_checkpoint(&mut self) -> Result<bool, LearnerError> {
+        let free = match &mut self.checkpoints {
+            Some(writer) => writer.is_free(),
+            None => !self.ranks.is_first(),
+        };
+        self.ranks.all("checkpoint free", free)
+    }
+
+    /// Brings what the checkpoint is to hold of each rank to rank 0.
+    fn gather_ranks(&mut self, trainer: &Trainer) -> Result<(), LearnerError> {
+        if self.ranks.is_alone() {
+            return Ok(());
+        }
+        self.ranks.check_same(&trainer.parameters, trainer.counters.optimizer_steps)?;
+        let (ledger, returns) = (self.ledger.state(), self.returns.clone());
+        let own = RankState { ledger, returns, consumed: self.consumed };
+        let path = &self.setup.learner.out;
+        let unreadable = |source| CheckpointError::State { path: path.clone(), source };
+        let all = self.ranks.gather("ranks", serde_json::to_vec(&own).map_err(unreadable)?)?;
+        let others = all.iter().skip(1).map(|bytes| serde_json::from_slice(bytes).map_err(unreadable));
+        self.other_ranks = others.collect::<Result<_, _>>()?;
+        Ok(())
     }
 
     /// Hands a checkpoint of the current version to the thread that writes it; false when that is not done with the one
@@ -165,8 +230,12 @@ impl Session {
         let stopwatch = self.stopwatch.clone();
         stopwatch.during("checkpoint", || {
             let consumed = self.consumed;
-            if !self.can_checkpoint() {
+            if !self.can_checkpoint()? {
                 return Ok(false);
+            }
+            self.gather_ranks(trainer)?;
+            if !self.ranks.is_first() {
+                return Ok(true);
             }
             let snapshot = self.snapshot(trainer, extra)?;
             match &mut self.checkpoints {
@@ -203,6 +272,8 @@ impl Session {
             ledger: self.ledger.state(),
             returns: self.returns.clone(),
             consumed: self.consumed,
+            ranks: self.other_ranks.clone(),
+            places: self.assignment.places(),
         };
         let out = &self.setup.learner.out;
         let state = serde_json::to_vec_pretty(&state)

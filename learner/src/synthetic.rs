@@ -228,12 +228,17 @@ pub(crate) fn buttons_of(keys: u32) -> u32 {
     to_agent(&EnvAction { keys, ..EnvAction::default() }).buttons
 }
 
-/// Every trainable number, to compare two networks bit for bit.
-pub(crate) fn bits(parameters: &Parameters) -> Vec<u32> {
+/// Every trainable number.
+pub(crate) fn numbers(parameters: &Parameters) -> Vec<f32> {
     let all = parameters.vars().into_iter();
     all.flat_map(|(_, var)| {
         let numbers = var.as_tensor().to_dtype(DType::F32).unwrap().flatten_all().unwrap();
-        numbers.to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits)
+        numbers.to_vec1::<f32>().unwrap()
     })
     .collect()
+}
+
+/// The same, to compare two networks bit for bit.
+pub(crate) fn bits(parameters: &Parameters) -> Vec<u32> {
+    numbers(parameters).into_iter().map(f32::to_bits).collect()
 }

@@ -8,6 +8,7 @@ use crate::checkpoint::Weights;
 use crate::compute::Compute;
 use crate::error::LearnerError;
 use crate::metrics;
+use crate::ranks::Ranks;
 use crate::stopwatch::Stopwatch;
 
 /// What the names of the true value head's parameters begin with.
@@ -65,6 +66,8 @@ pub(crate) struct Trainer {
     adam: Adam,
     aux_adam: Option<Adam>,
     stopwatch: Stopwatch,
+    /// Who else trains this network; set before the first step.
+    pub(crate) ranks: Ranks,
     pub(crate) counters: Counters,
 }
 
@@ -88,7 +91,8 @@ impl Trainer {
         let aux_adam = optimizers.1.map(|aux| Adam::new(&parameters, aux)).transpose()?;
         let counters = Counters::default();
         let config = config.clone();
-        Ok(Self { config, compute, parameters, policy, adam, aux_adam, stopwatch, counters })
+        let ranks = Ranks::alone();
+        Ok(Self { config, compute, parameters, policy, adam, aux_adam, stopwatch, ranks, counters })
     }
 
     /// Gives the true value head a learning rate of its own, in both phases.
@@ -109,7 +113,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Backward, clip, step. A loss or gradient that is not finite leaves everything as it was and is counted.
+    /// Backward, average over ranks, clip, step. A loss or gradient that is not finite on any rank leaves everything as it
+    /// was on all of them and is counted.
     pub(crate) fn step(
         &mut self,
         phase: Phase,
@@ -117,20 +122,12 @@ impl Trainer {
         lr: f64,
         max_norm: f64,
     ) -> Result<StepOutcome, LearnerError> {
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        let skipped = StepOutcome { loss: value, grad_norm: f64::NAN, skipped: true };
-        if !value.is_finite() {
+        let (value, gradients) = self.gradients(loss)?;
+        let Some(gradients) = gradients else {
             self.skip();
-            return Ok(skipped);
-        }
+            return Ok(StepOutcome { loss: value, grad_norm: f64::NAN, skipped: true });
+        };
         let stopwatch = self.stopwatch.clone();
-        let gradients = stopwatch.during("backward", || -> Result<_, LearnerError> {
-            Ok(Gradients::collect(&self.parameters, &loss.backward()?)?)
-        })?;
-        if !gradients.is_finite()? {
-            self.skip();
-            return Ok(skipped);
-        }
         let adam = match phase {
             Phase::Main => &mut self.adam,
             Phase::Auxiliary => self.aux_adam.as_mut().expect("the PPG stage makes both optimisers"),
@@ -144,6 +141,31 @@ impl Trainer {
         metrics::grad_norm(grad_norm);
         metrics::learning_rate(lr);
         Ok(StepOutcome { loss: value, grad_norm, skipped: false })
+    }
+
+    /// The loss and its gradients, both averaged over ranks; no gradients when something is not finite on some rank.
+    pub(crate) fn gradients(&self, loss: &Tensor) -> Result<(f64, Option<Gradients>), LearnerError> {
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        let mut gradients = None;
+        if value.is_finite() {
+            let here = self.stopwatch.during("backward", || -> Result<_, LearnerError> {
+                Ok(Gradients::collect(&self.parameters, &loss.backward()?)?)
+            })?;
+            gradients = if here.is_finite()? { Some(here) } else { None };
+        }
+        let mut agreed = [f64::from(u8::from(gradients.is_none())), value];
+        self.stopwatch.during("exchange", || self.ranks.sum("losses", &mut agreed))?;
+        let [unusable, value] = agreed;
+        let value = value / self.ranks.count() as f64;
+        let Some(mut gradients) = gradients.filter(|_| unusable == 0.0) else { return Ok((value, None)) };
+        if !self.ranks.is_alone() {
+            self.stopwatch.during("exchange", || self.ranks.average(&mut gradients))?;
+            // The sum may be too large where no part was.
+            if !gradients.is_finite()? {
+                return Ok((value, None));
+            }
+        }
+        Ok((value, Some(gradients)))
     }
 
     fn skip(&mut self) {

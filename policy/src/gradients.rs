@@ -70,6 +70,29 @@ impl Gradients {
         Ok(())
     }
 
+    /// All gradients end to end in the order of their names, f32 `[N]`.
+    ///
+    /// # Errors
+    /// When the device fails, or there is no gradient.
+    pub fn flatten(&self) -> Result<Tensor> {
+        let flat = self.by_name.values().map(Tensor::flatten_all).collect::<candle_core::Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&flat, 0)?)
+    }
+
+    /// Puts other numbers in the place of what [`Self::flatten`] gave.
+    ///
+    /// # Errors
+    /// When there are too few.
+    pub fn replace(&mut self, flat: &Tensor) -> Result<()> {
+        let mut start = 0;
+        for grad in self.by_name.values_mut() {
+            let count = grad.elem_count();
+            *grad = flat.narrow(0, start, count)?.reshape(grad.shape())?;
+            start += count;
+        }
+        Ok(())
+    }
+
     /// Euclidean norm over all gradients together.
     ///
     /// # Errors
@@ -107,6 +130,17 @@ mod tests {
         sum.scale(0.5).unwrap();
         assert_eq!(sum.get("a").unwrap().to_vec1::<f32>().unwrap(), [1.5, 2.0]);
         assert!(sum.add(&make(&[("a", &[1.0])])).is_err());
+    }
+
+    #[test]
+    fn flat_gradients_find_their_way_back() {
+        let mut gradients = make(&[("b", &[3.0]), ("a", &[1.0, 2.0])]);
+        let flat = gradients.flatten().unwrap();
+        assert_eq!(flat.to_vec1::<f32>().unwrap(), [1.0, 2.0, 3.0]);
+        gradients.replace(&(flat * 2.0).unwrap()).unwrap();
+        assert_eq!(gradients.get("a").unwrap().to_vec1::<f32>().unwrap(), [2.0, 4.0]);
+        assert_eq!(gradients.get("b").unwrap().to_vec1::<f32>().unwrap(), [6.0]);
+        assert!(gradients.replace(&Tensor::new(&[1.0f32, 2.0], &Device::Cpu).unwrap()).is_err());
     }
 
     #[test]

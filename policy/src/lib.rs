@@ -7,6 +7,7 @@
 //! - [`action`]: the joint action space and the human-level action; [`distribution`]: log-probabilities and sampling.
 //! - [`ValueNormalizer`]: the space the value heads predict in; [`CounterRng`]: repeatable randomness.
 //! - [`device`]: which devices this build has; [`Precision`]: in which numbers the heavy work is done.
+//! - [`nccl`]: sums over the GPUs of several processes.
 //! - [`openai`]: the published files, read without executing them, and written back.
 //! - [`ops`]: tensor operations with gradients; [`Adam`], [`Gradients`]: training steps.
 //!
@@ -20,6 +21,7 @@ mod error;
 mod gradients;
 mod inverse_dynamics_config;
 pub mod inverse_dynamics_window;
+pub mod nccl;
 mod net;
 pub mod openai;
 pub mod ops;
@@ -40,4 +42,4 @@ pub use parameters::{Architecture, ExportDType, Parameters};
 pub use precision::Precision;
 pub use recurrent_state::{LayerState, RawLayerState, RecurrentState};
 pub use rng::CounterRng;
-pub use value_normalizer::ValueNormalizer;
+pub use value_normalizer::{TargetSums, ValueNormalizer};

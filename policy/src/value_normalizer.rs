@@ -48,15 +48,40 @@ impl ValueNormalizer {
 
     /// Takes in one minibatch of value targets (denormalised); an empty one changes nothing.
     pub fn update(&mut self, targets: &[f32]) {
-        if targets.is_empty() {
+        self.update_sums(TargetSums::of(targets));
+    }
+
+    /// Takes in one minibatch of which only the sums are at hand, as when its parts lie on several machines.
+    pub fn update_sums(&mut self, sums: TargetSums) {
+        if sums.count == 0.0 {
             return;
         }
-        let n = targets.len() as f64;
-        let mean = targets.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
-        let mean_sq = targets.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / n;
-        self.running_mean = blend(self.running_mean, mean);
-        self.running_mean_sq = blend(self.running_mean_sq, mean_sq);
+        self.running_mean = blend(self.running_mean, sums.sum / sums.count);
+        self.running_mean_sq = blend(self.running_mean_sq, sums.sum_sq / sums.count);
         self.debiasing_term = blend(self.debiasing_term, 1.0);
+    }
+}
+
+/// All that the normaliser needs to know of a minibatch's targets; those of its parts add up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TargetSums {
+    /// How many.
+    pub count: f64,
+    /// Their sum.
+    pub sum: f64,
+    /// The sum of their squares.
+    pub sum_sq: f64,
+}
+
+impl TargetSums {
+    /// Of these targets.
+    #[must_use]
+    pub fn of(targets: &[f32]) -> Self {
+        Self {
+            count: targets.len() as f64,
+            sum: targets.iter().map(|&x| f64::from(x)).sum(),
+            sum_sq: targets.iter().map(|&x| f64::from(x) * f64::from(x)).sum(),
+        }
     }
 }
 

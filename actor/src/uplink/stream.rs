@@ -15,14 +15,13 @@ use vpt_proto::limits::PROTOCOL_VERSION;
 /// Chunks handed to the transport before it takes them.
 const CHUNKS_UNDER_WAY: usize = 2;
 
+/// A stream after its handshake: requests go in, replies come out.
+type Opened = (mpsc::Sender<PushRequest>, Streaming<PushResponse>, Welcome);
+
 impl Uplink {
     /// Opens a stream and delivers over it; success means that nothing is left to do.
     pub(super) async fn deliver(&mut self, client: &Client, delivery: &mut Delivery) -> Result<(), Break> {
-        let (requests, outbound) = mpsc::channel(CHUNKS_UNDER_WAY);
-        let wait = seconds(self.config.learner_timeout_seconds);
-        let (mut replies, welcome) = timeout(wait, self.shake_hands(client, &requests, outbound))
-            .await
-            .unwrap_or_else(|_| Err(Break::new("timeout", "no welcome in time")))?;
+        let (requests, mut replies, welcome) = self.connect(client).await?;
         delivery.outbox.connected(welcome.credits);
         tracing::info!(
             run_id = welcome.run_id,
@@ -35,6 +34,35 @@ impl Uplink {
         self.pump(&requests, &mut replies, delivery).await?;
         self.say_goodbye(requests, replies).await;
         Ok(())
+    }
+
+    /// Opens a stream to the learner, or to the rank that it sends this actor on to.
+    async fn connect(&self, client: &Client) -> Result<Opened, Break> {
+        let opened = self.open(client).await?;
+        let url = opened.2.push_to.clone();
+        if url.is_empty() {
+            return Ok(opened);
+        }
+        drop(opened);
+        let other = self.client_of(&url).map_err(|error| Break::new("status", error.to_string()))?;
+        let opened = self.open(&other).await?;
+        if !opened.2.push_to.is_empty() {
+            return Err(Break::new(
+                "status",
+                format!("sent on to {url}, and from there to {}", opened.2.push_to),
+            ));
+        }
+        tracing::info!(url, "unrolls go to the rank there");
+        Ok(opened)
+    }
+
+    async fn open(&self, client: &Client) -> Result<Opened, Break> {
+        let (requests, outbound) = mpsc::channel(CHUNKS_UNDER_WAY);
+        let wait = seconds(self.config.learner_timeout_seconds);
+        let (replies, welcome) = timeout(wait, self.shake_hands(client, &requests, outbound))
+            .await
+            .unwrap_or_else(|_| Err(Break::new("timeout", "no welcome in time")))?;
+        Ok((requests, replies, welcome))
     }
 
     /// Takes the learner's terms over.

@@ -131,6 +131,7 @@ impl FakeLearner {
                         run_id: "test".into(),
                         unroll_length: self.unroll_length,
                         schedule: None,
+                        push_to: String::new(),
                         credits: self.credits,
                         current: Some(self.weights.borrow().version),
                     };

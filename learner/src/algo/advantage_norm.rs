@@ -3,20 +3,34 @@
 //! As openai/phasic-policy-gradient does over all segments of a policy phase (not per minibatch):
 //! `(A - mean) / (sqrt(E[A^2] - E[A]^2) + 1e-8)`.
 
+use std::convert::Infallible;
+
 /// Normalises in place over every advantage of every unroll; a constant batch becomes zeros.
 pub fn normalize_advantages(advantages: &mut [Vec<f32>]) {
-    let count = advantages.iter().map(Vec::len).sum::<usize>();
-    if count == 0 {
-        return;
-    }
+    let Ok(()) = normalize_advantages_over(advantages, |_| Ok::<(), Infallible>(()));
+}
+
+/// The same over a batch of which `advantages` are a part: `sum` replaces numbers by their sums over all parts.
+///
+/// # Errors
+/// What `sum` fails with; the advantages are then as they were.
+pub fn normalize_advantages_over<E>(
+    advantages: &mut [Vec<f32>],
+    mut sum: impl FnMut(&mut [f64]) -> Result<(), E>,
+) -> Result<(), E> {
     let all = || advantages.iter().flatten().map(|&a| f64::from(a));
-    let mean = all().sum::<f64>() / count as f64;
+    let mut moments = [advantages.iter().map(Vec::len).sum::<usize>() as f64, all().sum::<f64>()];
+    sum(&mut moments)?;
+    let [count, total] = moments;
+    let mean = total / count;
     // Two passes: E[A^2] - E[A]^2 in one pass loses digits when the mean is large.
-    let variance = all().map(|a| (a - mean).powi(2)).sum::<f64>() / count as f64;
-    let scale = 1.0 / (variance.sqrt() + 1e-8);
+    let mut squares = [all().map(|a| (a - mean).powi(2)).sum::<f64>()];
+    sum(&mut squares)?;
+    let scale = 1.0 / ((squares[0] / count).sqrt() + 1e-8);
     for advantage in advantages.iter_mut().flatten() {
         *advantage = ((f64::from(*advantage) - mean) * scale) as f32;
     }
+    Ok(())
 }
 
 #[cfg(test)]

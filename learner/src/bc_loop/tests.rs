@@ -1,5 +1,7 @@
 //! Cloning learns, resumes bit for bit, and reads data as documented.
 
+mod ranks;
+
 use super::*;
 use crate::config::{LearnerConfig, LrSchedule, Stage};
 use crate::dataset::Demonstrations;

@@ -1,5 +1,6 @@
 //! A thread that reads and decodes batches ahead of training.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,20 +18,21 @@ pub(crate) struct SequenceLoader {
 }
 
 impl SequenceLoader {
-    /// Starts decoding at the plan's position, at most `prefetch` batches ahead.
+    /// Starts decoding at the plan's position, at most `prefetch` batches ahead; of each batch only `lanes`.
     ///
     /// # Errors
     /// When the thread cannot be started.
     pub(crate) fn start(
         demonstrations: Arc<Demonstrations>,
         mut plan: SequencePlan,
+        lanes: Range<usize>,
         drop_null: bool,
         prefetch: usize,
     ) -> Result<Self, LearnerError> {
         let (sender, batches) = bounded(prefetch.max(1));
         let load = move || {
             loop {
-                let batch = demonstrations.read(&plan.next_batch(), drop_null);
+                let batch = demonstrations.read(&plan.next_batch()[lanes.clone()], drop_null);
                 let failed = batch.is_err();
                 // A closed channel means that training ended; after an error there is nothing to go on with.
                 if sender.send(batch).is_err() || failed {

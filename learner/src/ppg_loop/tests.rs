@@ -1,5 +1,7 @@
 //! The policy gradient stage on the toy world, with an actor in the same process.
 
+mod ranks;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{Device, Tensor};
@@ -81,7 +83,7 @@ fn first_ratios_are_one_when_the_acting_weights_train() {
         // Later unrolls start in mid-episode with a memory; the second epoch's steps move the weights in between.
         let mut unrolls = batch(&trainer, &mut slots, &config);
         let mut ppg = loop_over(&mut bench, &mut trainer, None);
-        ppg.summarise(&mut unrolls, 0.0);
+        ppg.summarise(&mut unrolls, 0.0).unwrap();
         let statistics = ppg.policy_phase(&unrolls).unwrap();
         let first = statistics.first.unwrap();
         assert!((first.ratio_min - 1.0).abs() < 1e-4 && (first.ratio_max - 1.0).abs() < 1e-4, "{first:?}");
@@ -108,7 +110,7 @@ fn the_kl_to_itself_is_zero_and_grows_as_the_policy_moves() {
     for _ in 0..3 {
         let mut unrolls = batch(&trainer, &mut slots, &config);
         let mut ppg = loop_over(&mut bench, &mut trainer, frozen.take());
-        ppg.summarise(&mut unrolls, 0.0);
+        ppg.summarise(&mut unrolls, 0.0).unwrap();
         kls.push(ppg.policy_phase(&unrolls).unwrap().kl_to_pretrained);
         frozen = ppg.frozen.take();
     }
@@ -144,7 +146,7 @@ fn warm_up_moves_the_value_head_and_nothing_else() {
     let config = bench.session.setup.learner.ppg.clone();
     let mut unrolls = batch(&trainer, &mut slots(8), &config);
     let mut ppg = loop_over(&mut bench, &mut trainer, None);
-    ppg.summarise(&mut unrolls, 0.0);
+    ppg.summarise(&mut unrolls, 0.0).unwrap();
     ppg.policy_phase(&unrolls).unwrap();
     for (name, var) in trainer.parameters.vars() {
         let moved = (var.as_tensor() - before.get(&name).unwrap()).unwrap().abs().unwrap().sum_all().unwrap();
@@ -178,7 +180,7 @@ fn the_toy_world_is_learned() {
     for phase in 0..30 {
         let mut unrolls = batch(&trainer, &mut slots, &config);
         let mut ppg = loop_over(&mut bench, &mut trainer, None);
-        rewards.push(ppg.summarise(&mut unrolls, 0.0).mean_reward);
+        rewards.push(ppg.summarise(&mut unrolls, 0.0).unwrap().mean_reward);
         ppg.policy_phase(&unrolls).unwrap();
         ppg.keep(unrolls);
         if phase % 2 == 1 {

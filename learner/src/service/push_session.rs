@@ -12,8 +12,8 @@ use vpt_proto::learner::v1::{
 };
 use vpt_proto::limits::PROTOCOL_VERSION;
 
-use super::Shared;
 use super::assembly::{Assembler, Complete};
+use super::{Services, Shared};
 use crate::actors::Connection;
 use crate::admission::Envelope;
 use crate::credits::Account;
@@ -54,6 +54,10 @@ pub(super) async fn run(
 ) -> Result<(), Status> {
     let outcome = async {
         let (actor, hello) = handshake(shared, &mut inbound).await?;
+        if let Some(url) = shared.learner.assignment.elsewhere(&actor.actor_id, hello.slots) {
+            let welcome = Welcome { push_to: url.to_owned(), ..general_terms(&shared.learner) };
+            return send(replies, push_response::Kind::Welcome(welcome)).await;
+        }
         let mut session = Session::open(shared, actor, &hello, replies.clone())?;
         session.welcome().await?;
         session.serve(&mut inbound).await
@@ -122,6 +126,17 @@ fn credit_limit(shared: &Shared, slots: u32) -> u32 {
     }
     let half = queue.credits().capacity().div_ceil(2);
     slots.saturating_mul(2).min(configured).min(half).max(1)
+}
+
+/// What every actor is told.
+fn general_terms(learner: &Services) -> Welcome {
+    Welcome {
+        protocol_version: PROTOCOL_VERSION,
+        run_id: learner.run_id.clone(),
+        unroll_length: learner.spec.unroll_length as u32,
+        current: learner.weights.current().map(Into::into),
+        ..Welcome::default()
+    }
 }
 
 fn draining() -> Refusal {
@@ -211,12 +226,9 @@ impl Session {
     async fn welcome(&self) -> Result<(), Refusal> {
         let learner = &self.shared.learner;
         self.reply(push_response::Kind::Welcome(Welcome {
-            protocol_version: PROTOCOL_VERSION,
-            run_id: learner.run_id.clone(),
-            unroll_length: learner.spec.unroll_length as u32,
             credits: self.account.grant().take(),
-            current: learner.weights.current().map(Into::into),
             schedule: learner.turnstile.as_ref().map(|turnstile| turnstile.schedule().wire(self.slots)),
+            ..general_terms(learner)
         }))
         .await
     }
@@ -380,13 +392,14 @@ impl Session {
     }
 
     async fn reply(&self, kind: push_response::Kind) -> Result<(), Refusal> {
-        let reply = self.replies.send(Ok(PushResponse { kind: Some(kind) }));
-        match timeout(REPLY_DEADLINE, reply).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(refuse("protocol", Status::cancelled("the actor closed the stream"))),
-            Err(_) => {
-                Err(refuse("deadline", Status::deadline_exceeded("the actor does not read its replies")))
-            }
-        }
+        send(&self.replies, kind).await
+    }
+}
+
+async fn send(replies: &Replies, kind: push_response::Kind) -> Result<(), Refusal> {
+    match timeout(REPLY_DEADLINE, replies.send(Ok(PushResponse { kind: Some(kind) }))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(refuse("protocol", Status::cancelled("the actor closed the stream"))),
+        Err(_) => Err(refuse("deadline", Status::deadline_exceeded("the actor does not read its replies"))),
     }
 }
