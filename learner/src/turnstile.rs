@@ -22,6 +22,15 @@ struct Held<R> {
     reply: R,
 }
 
+/// What taking in one unroll has led to.
+#[derive(Debug)]
+pub(crate) struct Passage<R> {
+    /// Whom to answer what.
+    pub(crate) answers: Vec<(R, Ack)>,
+    /// Why the next one has no place yet, though its turn has come: its stream should end and try again.
+    pub(crate) failure: Option<JournalError>,
+}
+
 /// Lets unrolls through in the schedule's order; `R` is how an actor is answered.
 #[derive(Debug)]
 pub(crate) struct Turnstile<R> {
@@ -72,16 +81,9 @@ impl<R> Turnstile<R> {
         Ok(())
     }
 
-    /// Takes in an unroll and gives all whose turn it is their places; returns whom to answer what. Blocks on the disk.
-    ///
-    /// # Errors
-    /// When one cannot be recorded: it waits where it is, and the stream that brought this one should end and try again.
-    pub(crate) fn enter(
-        &self,
-        learner: &Services,
-        arrival: Arrival,
-        reply: R,
-    ) -> Result<Vec<(R, Ack)>, (JournalError, Vec<(R, Ack)>)> {
+    /// Takes in an unroll and gives all whose turn it is their places; blocks on the disk. One that cannot be recorded
+    /// waits where it is.
+    pub(crate) fn enter(&self, learner: &Services, arrival: Arrival, reply: R) -> Passage<R> {
         let mut state = self.lock();
         let key = (arrival.entry.sequence, arrival.entry.actor.actor_id.clone(), arrival.entry.slot);
         // One that is sent again over a new stream takes the old one's place, which nobody waits for.
@@ -100,11 +102,11 @@ impl<R> Turnstile<R> {
                 }
                 Err((error, arrival)) => {
                     state.held.insert(key, Held { arrival: *arrival, reply });
-                    return Err((error, answers));
+                    return Passage { answers, failure: Some(error) };
                 }
             }
         }
-        Ok(answers)
+        Passage { answers, failure: None }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<R>> {

@@ -21,6 +21,7 @@ use crate::intake::{Arrival, Placed};
 use crate::journal::{Entry, JournalError};
 use crate::ledger::{ActorKey, Report};
 use crate::metrics;
+use crate::turnstile::Passage;
 use crate::version::Version;
 
 /// Bytes of an actor's name.
@@ -149,7 +150,7 @@ fn count(outcome: Outcome) {
 
 /// An unroll that was looked at.
 enum Checked {
-    Good(Arrival),
+    Good(Box<Arrival>),
     Refused(Outcome, String),
 }
 
@@ -279,9 +280,9 @@ impl Session {
         let (outcome, detail) = match self.check(whole).await? {
             Checked::Refused(outcome, detail) => (outcome, detail),
             Checked::Good(arrival) if self.shared.learner.turnstile.is_some() => {
-                return self.wait_in_line(arrival).await;
+                return self.wait_in_line(*arrival).await;
             }
-            Checked::Good(arrival) => (self.place(arrival).await?, String::new()),
+            Checked::Good(arrival) => (self.place(*arrival).await?, String::new()),
         };
         self.answer(Ack { slot, sequence, outcome: outcome.into(), detail }).await
     }
@@ -332,7 +333,8 @@ impl Session {
             return Ok(refused("stale", Outcome::Stale, detail));
         }
         let entry = Entry { actor: self.actor.clone(), slot, sequence, steps };
-        Ok(Checked::Good(Arrival { entry, encoded: whole.encoded, received, ticket: whole.ticket }))
+        let arrival = Arrival { entry, encoded: whole.encoded, received, ticket: whole.ticket };
+        Ok(Checked::Good(Box::new(arrival)))
     }
 
     async fn place(&self, arrival: Arrival) -> Result<Outcome, Refusal> {
@@ -350,12 +352,9 @@ impl Session {
         let (learner, replies) = (self.shared.learner.clone(), self.replies.clone());
         let entered = tokio::task::spawn_blocking(move || match &learner.turnstile {
             Some(turnstile) => turnstile.enter(&learner, arrival, replies),
-            None => Ok(Vec::new()),
+            None => Passage { answers: Vec::new(), failure: None },
         });
-        let (answers, failure) = match entered.await.map_err(|_| lost())? {
-            Ok(answers) => (answers, None),
-            Err((error, answers)) => (answers, Some(error)),
-        };
+        let Passage { answers, failure } = entered.await.map_err(|_| lost())?;
         for (replies, ack) in answers {
             count(ack.outcome());
             let reply = PushResponse { kind: Some(push_response::Kind::Ack(ack)) };
