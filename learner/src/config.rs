@@ -9,6 +9,7 @@ pub use self::stages::{BcConfig, LrSchedule, PpgConfig, ValueGradientSetting};
 use crate::admission::AdmissionConfig;
 use crate::error::LearnerError;
 use crate::journal::{JournalConfig, JournalMode};
+pub use crate::nonfinite::NonFiniteConfig;
 use crate::schedule::ScheduleConfig;
 
 mod stages;
@@ -81,6 +82,8 @@ pub struct LearnerConfig {
     pub publish: PublishConfig,
     /// When checkpoints are written and how many stay.
     pub checkpoint: CheckpointConfig,
+    /// What becomes of minibatches whose loss or gradient is not finite.
+    pub nonfinite: NonFiniteConfig,
 }
 
 impl Default for LearnerConfig {
@@ -106,6 +109,7 @@ impl Default for LearnerConfig {
             admission: AdmissionConfig::default(),
             publish: PublishConfig::default(),
             checkpoint: CheckpointConfig::default(),
+            nonfinite: NonFiniteConfig::default(),
         }
     }
 }
@@ -287,7 +291,10 @@ impl LearnerConfig {
         ];
         match rules.into_iter().find(|(_, holds, _)| !holds) {
             Some((key, _, reason)) => Err(LearnerError::Config { key, reason: reason.into() }),
-            None => self.admission.validate(),
+            None => {
+                self.ppg.validate(self.deterministic || self.journal.mode == JournalMode::Payload)?;
+                self.admission.validate()
+            }
         }
     }
 }
@@ -299,6 +306,17 @@ mod tests {
     #[test]
     fn defaults_are_valid() {
         LearnerConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn unrolls_that_are_used_again_and_exact_restarts_exclude_each_other() {
+        let mut config = LearnerConfig::default();
+        config.ppg.aux_max_reuse = 6;
+        config.validate().unwrap();
+        config.journal.mode = JournalMode::Payload;
+        assert!(config.validate().unwrap_err().to_string().contains("learner.ppg.aux_max_reuse"));
+        config.ppg = PpgConfig { vtrace_c_clip: 1.5, ..PpgConfig::default() };
+        assert!(config.validate().unwrap_err().to_string().contains("learner.ppg.vtrace_c_clip"));
     }
 
     #[test]

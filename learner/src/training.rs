@@ -8,6 +8,7 @@ use crate::checkpoint::Weights;
 use crate::compute::Compute;
 use crate::error::LearnerError;
 use crate::metrics;
+use crate::nonfinite::{Fault, NonFiniteGuard};
 use crate::stopwatch::Stopwatch;
 
 /// What the names of the true value head's parameters begin with.
@@ -66,6 +67,8 @@ pub(crate) struct Trainer {
     aux_adam: Option<Adam>,
     stopwatch: Stopwatch,
     pub(crate) counters: Counters,
+    /// What becomes of minibatches that no step can be taken on.
+    pub(crate) nonfinite: NonFiniteGuard,
 }
 
 impl Trainer {
@@ -88,7 +91,8 @@ impl Trainer {
         let aux_adam = optimizers.1.map(|aux| Adam::new(&parameters, aux)).transpose()?;
         let counters = Counters::default();
         let config = config.clone();
-        Ok(Self { config, compute, parameters, policy, adam, aux_adam, stopwatch, counters })
+        let nonfinite = NonFiniteGuard::counting();
+        Ok(Self { config, compute, parameters, policy, adam, aux_adam, stopwatch, counters, nonfinite })
     }
 
     /// Gives the true value head a learning rate of its own, in both phases.
@@ -109,7 +113,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Backward, clip, step. A loss or gradient that is not finite leaves everything as it was and is counted.
+    /// Backward, clip, step. A loss or gradient that is not finite leaves everything as it was and is counted; the caller
+    /// then shows the minibatch to [`Self::nonfinite`].
     pub(crate) fn step(
         &mut self,
         phase: Phase,
@@ -120,7 +125,7 @@ impl Trainer {
         let value = f64::from(loss.to_scalar::<f32>()?);
         let skipped = StepOutcome { loss: value, grad_norm: f64::NAN, skipped: true };
         if !value.is_finite() {
-            self.skip();
+            self.skip(Fault::of_loss(value));
             return Ok(skipped);
         }
         let stopwatch = self.stopwatch.clone();
@@ -128,7 +133,7 @@ impl Trainer {
             Ok(Gradients::collect(&self.parameters, &loss.backward()?)?)
         })?;
         if !gradients.is_finite()? {
-            self.skip();
+            self.skip(Fault::of_gradients(value, &gradients)?);
             return Ok(skipped);
         }
         let adam = match phase {
@@ -146,13 +151,9 @@ impl Trainer {
         Ok(StepOutcome { loss: value, grad_norm, skipped: false })
     }
 
-    fn skip(&mut self) {
+    fn skip(&mut self, fault: Fault) {
         self.counters.nonfinite_batches += 1;
-        metrics::nonfinite_batch();
-        tracing::warn!(
-            skipped = self.counters.nonfinite_batches,
-            "batch skipped: loss or gradient is not finite"
-        );
+        self.nonfinite.note(fault);
     }
 
     /// The optimisers' state for a checkpoint: (main, auxiliary).
