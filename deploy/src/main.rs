@@ -13,9 +13,10 @@ use vpt::commands;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
+const MATMUL_THREADS: &str = "RAYON_NUM_THREADS";
 
 fn main() -> ExitCode {
-    keep_freed_memory();
+    settle_environment();
     match Cli::try_parse() {
         Ok(cli) => commands::run(cli),
         Err(error) => {
@@ -27,16 +28,25 @@ fn main() -> ExitCode {
     }
 }
 
-/// Makes the allocator keep freed pages instead of giving them back after a moment: a training step frees and takes
+/// Sets what libraries read from the environment before or apart from `main`; the process replaces itself once for it.
+///
+/// The allocator is to keep freed pages instead of giving them back after a moment: a training step frees and takes
 /// the same hundred megabytes again, and pages that come back from the kernel must be cleared first, which costs a
-/// third of the step. The allocator reads the setting before `main`, so the process replaces itself once.
-fn keep_freed_memory() {
+/// third of the step. And candle is to be told the number of threads, or each of its matrix products reads it out of
+/// `/proc/cpuinfo`; `learner.threads` and its like still size the thread pool.
+fn settle_environment() {
     if std::env::var_os(PURGE_DELAY).is_some() {
         return;
     }
     if let Ok(binary) = std::env::current_exe() {
         // Comes back only when it fails; then memory is merely slower.
-        let error = Command::new(binary).args(std::env::args_os().skip(1)).env(PURGE_DELAY, "-1").exec();
+        let mut command = Command::new(binary);
+        command.args(std::env::args_os().skip(1)).env(PURGE_DELAY, "-1");
+        if std::env::var_os(MATMUL_THREADS).is_none() {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            command.env(MATMUL_THREADS, threads.to_string());
+        }
+        let error = command.exec();
         eprintln!("warning: cannot set {PURGE_DELAY}: {error}");
     }
 }

@@ -12,6 +12,7 @@
 //! - [`ppo`]: clipped surrogate, value loss and the statistics that go with them
 //! - [`ppg`]: the auxiliary phase's losses
 //! - [`kl`]: the penalty that keeps the policy near the pretrained one
+//! - [`vtrace`]: advantages and value targets of one unroll that older weights acted in
 //! - [`bc`]: negative log-likelihood of recorded actions
 
 pub mod advantage_norm;
@@ -20,6 +21,7 @@ pub mod gae;
 pub mod kl;
 pub mod ppg;
 pub mod ppo;
+pub mod vtrace;
 
 use candle_core::{Result, Tensor};
 

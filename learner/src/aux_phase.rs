@@ -8,6 +8,7 @@ use crate::batch::{FlatOutput, scalar, to_tensor};
 use crate::config::PpgConfig;
 use crate::error::LearnerError;
 use crate::experience::{Experience, concat, stack};
+use crate::nonfinite::Evidence;
 use crate::stopwatch::Stopwatch;
 use crate::training::{Phase, Trainer};
 
@@ -17,8 +18,8 @@ const ORDER_KEY: u64 = 0x61_7578;
 /// What one auxiliary phase works on.
 pub(crate) struct AuxPhase<'a> {
     pub(crate) config: &'a PpgConfig,
-    /// Every unroll since the last auxiliary phase.
-    pub(crate) unrolls: &'a [Experience],
+    /// Every unroll since the last auxiliary phase, and older ones that may be used again; their uses are counted.
+    pub(crate) unrolls: &'a mut [Experience],
     pub(crate) seed: u64,
     pub(crate) lr: f64,
     pub(crate) stopwatch: &'a Stopwatch,
@@ -34,11 +35,13 @@ pub(crate) struct AuxPhaseStatistics {
     pub(crate) clone_kl: f64,
     pub(crate) grad_norm: f64,
     pub(crate) minibatches: u64,
+    /// Unrolls of all minibatches together.
+    pub(crate) uses: u64,
 }
 
 impl AuxPhase<'_> {
     /// Runs the phase; the counters' `aux_phases` names its random numbers and is left to the caller to raise.
-    pub(crate) fn run(&self, trainer: &mut Trainer) -> Result<AuxPhaseStatistics, LearnerError> {
+    pub(crate) fn run(&mut self, trainer: &mut Trainer) -> Result<AuxPhaseStatistics, LearnerError> {
         // Its logits are recomputed per minibatch: kept, they would be 34 KB a step.
         let old = trainer.compute.policy(&trainer.config, &trainer.parameters.frozen_copy()?)?;
         let mut statistics = AuxPhaseStatistics::default();
@@ -46,11 +49,18 @@ impl AuxPhase<'_> {
         'epochs: for epoch in 0..self.config.aux_epochs {
             let mut order: Vec<usize> = (0..self.unrolls.len()).collect();
             CounterRng::new(&[self.seed, ORDER_KEY, phase, epoch]).shuffle(&mut order);
+            if self.config.aux_max_reuse > 0 {
+                order.retain(|&i| self.unrolls[i].aux_uses < self.config.aux_max_reuse);
+            }
             for indices in order.chunks(self.config.minibatch_unrolls) {
                 if (self.stop)() {
                     break 'epochs;
                 }
                 self.step(trainer, &old, indices, &mut statistics)?;
+                statistics.uses += indices.len() as u64;
+                for &i in indices {
+                    self.unrolls[i].aux_uses += 1;
+                }
             }
         }
         let count = statistics.minibatches.max(1) as f64;
@@ -90,13 +100,23 @@ impl AuxPhase<'_> {
             Ok(aux_loss(input, self.config.aux())?)
         })?;
         let outcome = trainer.step(Phase::Auxiliary, &losses.loss, self.lr, self.config.max_grad_norm)?;
-        if !outcome.skipped {
-            statistics.minibatches += 1;
-            statistics.aux_value_loss += scalar(&losses.aux_value)?;
-            statistics.true_value_loss += scalar(&losses.true_value)?;
-            statistics.clone_kl += scalar(&losses.clone_kl)?;
-            statistics.grad_norm += outcome.grad_norm;
+        let terms = [
+            ("aux_value", scalar(&losses.aux_value)?),
+            ("true_value", scalar(&losses.true_value)?),
+            ("clone_kl", scalar(&losses.clone_kl)?),
+        ];
+        if outcome.skipped {
+            let counters = trainer.counters.clone();
+            return trainer
+                .nonfinite
+                .examine(|| Evidence::of_unrolls("auxiliary", &counters, &unrolls, terms.to_vec()));
         }
+        let [aux_value, true_value, clone_kl] = terms.map(|(_, loss)| loss);
+        statistics.minibatches += 1;
+        statistics.aux_value_loss += aux_value;
+        statistics.true_value_loss += true_value;
+        statistics.clone_kl += clone_kl;
+        statistics.grad_norm += outcome.grad_norm;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use candle_core::{Device, Tensor};
 use vpt_policy::{Policy, RecurrentState};
 
 use crate::algo::bc::bc_loss;
@@ -14,6 +15,7 @@ use crate::dataset::{Demonstrations, HostBatch, SequenceLoader, SequencePlan};
 use crate::error::LearnerError;
 use crate::lanes;
 use crate::metrics;
+use crate::nonfinite::{Evidence, state_tensors};
 use crate::session::Session;
 use crate::training::{Phase, Trainer};
 use crate::version::Version;
@@ -144,8 +146,8 @@ impl BcLoop<'_> {
         if !self.session.stopping() {
             self.validate()?;
         }
-        self.session.flush();
         self.session.status.set_phase("done");
+        self.session.finish_log();
         let lanes = self.lanes_file()?;
         self.session.last_checkpoint(self.trainer, lanes)
     }
@@ -194,6 +196,7 @@ impl BcLoop<'_> {
             .during("forward", || share_of_loss(self.trainer, &sequences, &self.state, &batch.mask))?;
         let outcome = self.trainer.step(Phase::Main, &loss, lr, self.config.max_grad_norm)?;
         self.state = if outcome.skipped {
+            self.examine(batch)?;
             // The batch may have filled the memory with numbers that are not finite.
             RecurrentState::initial(&self.trainer.config, self.own.len(), &self.trainer.compute.device)?
         } else {
@@ -208,6 +211,26 @@ impl BcLoop<'_> {
         metrics::frames_consumed(self.batch_steps);
         metrics::null_actions(batch.null_actions);
         Ok(())
+    }
+
+    /// Keeps a batch that no step was taken on.
+    fn examine(&mut self, batch: &HostBatch) -> Result<(), LearnerError> {
+        let counters = self.trainer.counters.clone();
+        let (lanes, state) = (self.config.batch_sequences, &self.state);
+        self.trainer.nonfinite.examine(|| {
+            let steps = batch.is_first.len() / lanes;
+            let pixels = batch.frames.len() / batch.is_first.len().max(1);
+            let (shape, cpu) = ((lanes, steps), &Device::Cpu);
+            let mut tensors = vec![
+                ("mask".to_owned(), Tensor::from_slice(&batch.mask, shape, cpu)?),
+                ("buttons".to_owned(), Tensor::from_slice(&batch.buttons, shape, cpu)?),
+                ("camera".to_owned(), Tensor::from_slice(&batch.camera, shape, cpu)?),
+                ("is_first".to_owned(), Tensor::from_slice(&batch.is_first, shape, cpu)?),
+                ("frames".to_owned(), Tensor::from_slice(&batch.frames, (lanes, steps, pixels), cpu)?),
+            ];
+            tensors.extend(state_tensors(state));
+            Ok(Evidence { phase: "bc", counters, losses: Vec::new(), tensors, unrolls: Vec::new() })
+        })
     }
 
     fn learning_rate(&self) -> f64 {
@@ -273,19 +296,26 @@ impl BcLoop<'_> {
             return Ok([0.0; 2]);
         }
         let lanes = self.config.batch_sequences.min(episodes.len());
-        let mut plan = plan_over(&self.data, episodes, lanes, &self.config, VALIDATION_KEY);
+        let plan = plan_over(&self.data, episodes, lanes, &self.config, VALIDATION_KEY);
+        let drop_null = self.config.drop_null_actions;
+        let loader =
+            SequenceLoader::start(self.data.clone(), plan, 0..lanes, drop_null, self.config.prefetch)?;
+        let stopwatch = self.session.stopwatch.clone();
         let policy =
             self.trainer.compute.policy(&self.trainer.config, &self.trainer.parameters.frozen_copy()?)?;
         let mut state = RecurrentState::initial(&self.trainer.config, lanes, &self.trainer.compute.device)?;
         let (mut sum, mut count) = (0.0, 0.0);
-        for _ in 0..steps.div_ceil(lanes * self.config.sequence_length) {
+        let mut left = steps.div_ceil(lanes * self.config.sequence_length);
+        while left > 0 {
             if self.session.stopping() {
                 return Ok([0.0; 2]);
             }
             self.session.health.heartbeat();
-            let batch = self.data.read(&plan.next_batch(), self.config.drop_null_actions)?;
-            let sequences = to_sequences(&batch, lanes, self.trainer)?;
-            let (loss, next) = forward(&policy, &sequences, &state, &batch.mask)?;
+            let Some(batch) = stopwatch.during("wait_data", || loader.recv(POLL))? else { continue };
+            left -= 1;
+            let sequences = stopwatch.during("batch", || to_sequences(&batch, lanes, self.trainer))?;
+            let (loss, next) =
+                stopwatch.during("forward", || forward(&policy, &sequences, &state, &batch.mask))?;
             let kept: f32 = batch.mask.iter().sum();
             sum += scalar(&loss)? * f64::from(kept);
             count += f64::from(kept);

@@ -9,6 +9,7 @@ pub use self::stages::{BcConfig, LrSchedule, PpgConfig, ValueGradientSetting};
 use crate::admission::AdmissionConfig;
 use crate::error::LearnerError;
 use crate::journal::{JournalConfig, JournalMode};
+pub use crate::nonfinite::NonFiniteConfig;
 use crate::ranks::RanksConfig;
 use crate::schedule::ScheduleConfig;
 
@@ -84,6 +85,8 @@ pub struct LearnerConfig {
     pub publish: PublishConfig,
     /// When checkpoints are written and how many stay.
     pub checkpoint: CheckpointConfig,
+    /// What becomes of minibatches whose loss or gradient is not finite.
+    pub nonfinite: NonFiniteConfig,
 }
 
 impl Default for LearnerConfig {
@@ -110,6 +113,7 @@ impl Default for LearnerConfig {
             admission: AdmissionConfig::default(),
             publish: PublishConfig::default(),
             checkpoint: CheckpointConfig::default(),
+            nonfinite: NonFiniteConfig::default(),
         }
     }
 }
@@ -291,7 +295,11 @@ impl LearnerConfig {
         ];
         match rules.into_iter().find(|(_, holds, _)| !holds) {
             Some((key, _, reason)) => Err(LearnerError::Config { key, reason: reason.into() }),
-            None => self.ranks.validate(self).and_then(|()| self.admission.validate()),
+            None => {
+                self.ppg.validate(self.deterministic || self.journal.mode == JournalMode::Payload)?;
+                self.ranks.validate(self)?;
+                self.admission.validate()
+            }
         }
     }
 }
@@ -303,6 +311,17 @@ mod tests {
     #[test]
     fn defaults_are_valid() {
         LearnerConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn unrolls_that_are_used_again_and_exact_restarts_exclude_each_other() {
+        let mut config = LearnerConfig::default();
+        config.ppg.aux_max_reuse = 6;
+        config.validate().unwrap();
+        config.journal.mode = JournalMode::Payload;
+        assert!(config.validate().unwrap_err().to_string().contains("learner.ppg.aux_max_reuse"));
+        config.ppg = PpgConfig { vtrace_c_clip: 1.5, ..PpgConfig::default() };
+        assert!(config.validate().unwrap_err().to_string().contains("learner.ppg.vtrace_c_clip"));
     }
 
     #[test]

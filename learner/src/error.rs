@@ -160,6 +160,22 @@ pub enum LearnerError {
     /// Other ranks are missing, lost or of another job.
     #[error(transparent)]
     Ranks(#[from] RanksError),
+    /// Too many minibatches that no step could be taken on.
+    #[error(
+        "{skipped} minibatches had a loss or gradient that is not finite, as many as learner.nonfinite.stop_after allows: \
+         training stopped without a new checkpoint; {} holds some of them, {} the last good weights. Find what is not \
+         finite in the .json files there, then go on from that checkpoint with a lower learning rate or a tighter \
+         max_grad_norm",
+        dumps.display(), checkpoints.display()
+    )]
+    NonFinite {
+        /// How many, since the start.
+        skipped: u64,
+        /// Folder of the minibatches that were kept.
+        dumps: PathBuf,
+        /// Folder of the checkpoints.
+        checkpoints: PathBuf,
+    },
     /// A recurrent state on the wire that does not decode.
     #[error("recurrent state: {0}")]
     WireTensor(#[from] TensorError),

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
-use summary::{Event, FILE_VERSION, Summary, Value};
+use summary::{Event, FILE_VERSION, Histogram, Summary, Value};
 
 /// Scalars held before they are written without being asked.
 const BUFFERED_SCALARS: usize = 4096;
@@ -30,6 +30,14 @@ pub struct EventLogError {
     source: std::io::Error,
 }
 
+/// What is said under a tag.
+#[derive(Debug)]
+enum Entry {
+    Scalar(f64),
+    /// How often each number occurred.
+    Counts(BTreeMap<u64, u64>),
+}
+
 /// Appends scalars to a folder that TensorBoard reads.
 #[derive(Debug)]
 pub struct EventLog {
@@ -38,7 +46,7 @@ pub struct EventLog {
     lines: BufWriter<File>,
     lines_path: PathBuf,
     // One entry a step, in the order of steps; tags keep the order in which they came.
-    pending: BTreeMap<u64, Vec<(String, f64)>>,
+    pending: BTreeMap<u64, Vec<(String, Entry)>>,
     pending_scalars: usize,
 }
 
@@ -78,7 +86,19 @@ impl EventLog {
     /// # Errors
     /// When many scalars have gathered and writing them fails.
     pub fn scalar(&mut self, tag: &str, step: u64, value: f64) -> Result<(), EventLogError> {
-        self.pending.entry(step).or_default().push((tag.to_owned(), value));
+        self.note(tag, step, Entry::Scalar(value))
+    }
+
+    /// Notes how often each number occurred: a histogram for TensorBoard, pairs of number and count in `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// As [`scalar`](Self::scalar).
+    pub fn counts(&mut self, tag: &str, step: u64, counts: BTreeMap<u64, u64>) -> Result<(), EventLogError> {
+        self.note(tag, step, Entry::Counts(counts))
+    }
+
+    fn note(&mut self, tag: &str, step: u64, entry: Entry) -> Result<(), EventLogError> {
+        self.pending.entry(step).or_default().push((tag.to_owned(), entry));
         self.pending_scalars += 1;
         if self.pending_scalars >= BUFFERED_SCALARS { self.flush() } else { Ok(()) }
     }
@@ -92,10 +112,7 @@ impl EventLog {
         self.pending_scalars = 0;
         for (step, scalars) in std::mem::take(&mut self.pending) {
             self.write_line(step, wall_time, &scalars)?;
-            let values = scalars
-                .into_iter()
-                .map(|(tag, value)| Value { tag, simple_value: Some(value as f32) })
-                .collect();
+            let values = scalars.into_iter().map(|(tag, entry)| entry.value(tag)).collect();
             self.write_event(&Event {
                 wall_time,
                 step: i64::try_from(step).unwrap_or(i64::MAX),
@@ -121,17 +138,35 @@ impl EventLog {
         &mut self,
         step: u64,
         wall_time: f64,
-        scalars: &[(String, f64)],
+        entries: &[(String, Entry)],
     ) -> Result<(), EventLogError> {
-        let mut line = serde_json::Map::with_capacity(scalars.len() + 2);
+        let mut line = serde_json::Map::with_capacity(entries.len() + 2);
         line.insert("step".to_owned(), step.into());
         line.insert("time".to_owned(), wall_time.into());
-        for (tag, value) in scalars {
-            // Numbers that JSON has no word for become null.
-            line.insert(tag.clone(), (*value).into());
+        for (tag, entry) in entries {
+            line.insert(tag.clone(), entry.json());
         }
         writeln!(self.lines, "{}", serde_json::Value::Object(line))
             .map_err(|source| EventLogError { path: self.lines_path.clone(), source })
+    }
+}
+
+impl Entry {
+    fn value(self, tag: String) -> Value {
+        match self {
+            Self::Scalar(value) => Value { tag, simple_value: Some(value as f32), histogram: None },
+            Self::Counts(counts) => {
+                Value { tag, simple_value: None, histogram: Some(Histogram::of_counts(&counts)) }
+            }
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        match self {
+            // Numbers that JSON has no word for become null.
+            Self::Scalar(value) => (*value).into(),
+            Self::Counts(counts) => counts.iter().map(|(&number, &count)| vec![number, count]).collect(),
+        }
     }
 }
 
@@ -211,11 +246,26 @@ mod tests {
         assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
         assert_eq!(events[1].step, 7);
         let values = &events[1].summary.as_ref().unwrap().value;
-        assert_eq!(values[0], Value { tag: "losses/policy_loss".into(), simple_value: Some(0.5) });
-        assert_eq!(values[1], Value { tag: "charts/SPS".into(), simple_value: Some(0.0) });
+        assert_eq!(values[0], Entry::Scalar(0.5).value("losses/policy_loss".into()));
+        assert_eq!(values[1], Entry::Scalar(0.0).value("charts/SPS".into()));
         assert_eq!(events[2].step, 8);
         let name = log.events_path().file_name().unwrap().to_str().unwrap().to_owned();
         assert!(name.starts_with("events.out.tfevents."), "{name}");
+    }
+
+    #[test]
+    fn counts_are_a_histogram() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = EventLog::open(dir.path()).unwrap();
+        log.counts("charts/staleness_versions", 4, BTreeMap::from([(1, 3), (3, 2)])).unwrap();
+        log.flush().unwrap();
+        let events = events_of(log.events_path());
+        let histogram = events[1].summary.as_ref().unwrap().value[0].histogram.clone().unwrap();
+        assert_eq!((histogram.min, histogram.max, histogram.count), (1.0, 3.0, 5.0));
+        assert_eq!((histogram.sum, histogram.sum_of_squares), (9.0, 21.0));
+        assert_eq!(histogram.bucket_limits, [0.5, 1.5, 2.5, 3.5]);
+        assert_eq!(histogram.buckets, [0.0, 3.0, 0.0, 2.0]);
+        assert_eq!(Histogram::of_counts(&BTreeMap::new()), Histogram::default());
     }
 
     #[test]

@@ -36,8 +36,37 @@ pub(crate) struct Experience {
     pub(crate) advantages: Vec<f32>,
     /// Denormalised.
     pub(crate) value_targets: Vec<f32>,
+    /// How episodes end inside, for estimating advantages anew.
+    pub(crate) ends: EpisodeEnds,
+    /// Passes of auxiliary phases over it.
+    pub(crate) aux_uses: u64,
     /// Before the first frame, B = 1.
     pub(crate) state: RecurrentState,
+}
+
+/// Where the episodes of one unroll end and what follows, `[T]` each unless said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct EpisodeEnds {
+    is_first_next: Vec<bool>,
+    terminated: Vec<bool>,
+    truncated: Vec<bool>,
+    /// One for each truncated step.
+    truncation_values: Vec<f32>,
+    bootstrap_value: f32,
+}
+
+impl EpisodeEnds {
+    fn input<'a>(&'a self, rewards: &'a [f32], values: &'a [f32]) -> GaeInput<'a> {
+        GaeInput {
+            rewards,
+            values,
+            is_first_next: &self.is_first_next,
+            terminated: &self.terminated,
+            truncated: &self.truncated,
+            truncation_values: &self.truncation_values,
+            bootstrap_value: self.bootstrap_value,
+        }
+    }
 }
 
 impl Experience {
@@ -54,16 +83,15 @@ impl Experience {
         let ReceivedUnroll { unroll, frames_raw, staleness, .. } = received;
         let is_first_next: Vec<bool> =
             unroll.is_first.iter().skip(1).copied().chain([unroll.bootstrap_is_first]).collect();
-        let input = GaeInput {
-            rewards: &unroll.reward,
-            values: &unroll.value,
-            is_first_next: &is_first_next,
-            terminated: &unroll.terminated,
-            truncated: &unroll.truncated,
-            truncation_values: &unroll.truncation_value,
+        let ends = EpisodeEnds {
+            is_first_next,
+            terminated: unroll.terminated,
+            truncated: unroll.truncated,
+            truncation_values: unroll.truncation_value,
             bootstrap_value: unroll.bootstrap_value,
         };
-        let output = compute_gae(gae, input).ok_or(LearnerError::UnrollShape)?;
+        let output = compute_gae(gae, ends.input(&unroll.reward, &unroll.value));
+        let output = output.ok_or(LearnerError::UnrollShape)?;
         let actor = unroll.actor.unwrap_or_default();
         let heads = unroll.buttons_log_prob.iter().zip(&unroll.camera_log_prob);
         Ok(Self {
@@ -79,8 +107,15 @@ impl Experience {
             rewards: unroll.reward,
             advantages: output.advantages,
             value_targets: output.value_targets,
+            ends,
+            aux_uses: 0,
             state: state_from_wire(&unroll.state, config, device)?,
         })
+    }
+
+    /// What its advantages are estimated from.
+    pub(crate) fn gae_input(&self) -> GaeInput<'_> {
+        self.ends.input(&self.rewards, &self.values)
     }
 
     /// Env steps inside.

@@ -1,12 +1,12 @@
 //! The pretrained policy of the KL term: frozen weights, and a recurrent state per slot that follows the slot's stream.
 //!
 //! Its state is computed here and never sent. States live in a store with a byte cap, the least recently used go first.
-//! After a gap (an unroll that was dropped or evicted, a new slot in mid-episode) the state starts empty, and the KL of
-//! the next `maxlen` steps is masked and counted, or until an episode starts, from where it is exact again.
+//! After a gap (an unroll that was dropped or evicted, a new slot in mid-episode) the state starts empty, and the KL of the
+//! next steps is masked and counted until nothing from before the gap could be seen, or an episode starts: from there on
+//! it is exact again.
 
 mod saved;
-
-use std::collections::HashMap;
+mod streams;
 
 use candle_core::Tensor;
 use vpt_policy::{Parameters, Policy, PolicyConfig, RecurrentState};
@@ -14,11 +14,9 @@ use vpt_policy::{Parameters, Policy, PolicyConfig, RecurrentState};
 use crate::checkpoint::Weights;
 use crate::compute::Compute;
 use crate::error::LearnerError;
-use crate::experience::{Experience, SlotKey, stack};
+use crate::experience::{Experience, stack};
 use crate::metrics;
-
-/// Unrolls of one forward pass.
-const BATCH_UNROLLS: usize = 16;
+use streams::{Advance, SlotStreams, StreamNetwork};
 
 /// What the frozen policy says about one unroll.
 #[derive(Clone, Debug)]
@@ -31,26 +29,18 @@ pub(crate) struct FrozenOutput {
     pub(crate) mask: Vec<f32>,
 }
 
-#[derive(Clone)]
-struct Stream {
-    state: RecurrentState,
-    next_sequence: u64,
-    /// Steps still to be masked.
-    masked_left: usize,
-    /// When it was used last.
-    touched: u64,
-}
-
 /// Frozen weights and the streams they follow.
 pub(crate) struct FrozenPolicy {
+    network: Network,
+    streams: SlotStreams<RecurrentState>,
+    /// Steps masked so far.
+    pub(crate) masked_steps: u64,
+}
+
+struct Network {
     policy: Policy,
     config: PolicyConfig,
     compute: Compute,
-    streams: HashMap<SlotKey, Stream>,
-    max_streams: usize,
-    clock: u64,
-    /// Steps masked so far.
-    pub(crate) masked_steps: u64,
 }
 
 impl FrozenPolicy {
@@ -67,117 +57,59 @@ impl FrozenPolicy {
         let parameters = Parameters::from_safetensors(&weights.parameters, &config, false, device)?;
         let policy = compute.policy(&config, &parameters)?;
         let row_bytes = config.n_recurrence_layers * config.maxlen() * (8 * config.hidsize + 1);
-        let max_streams = (max_bytes / row_bytes.max(1)).max(1);
-        Ok(Self { policy, config, compute, streams: HashMap::new(), max_streams, clock: 0, masked_steps: 0 })
+        let streams = SlotStreams::new(max_bytes / row_bytes.max(1));
+        Ok(Self { network: Network { policy, config, compute }, streams, masked_steps: 0 })
     }
 
     /// The frozen network.
     pub(crate) fn config(&self) -> &PolicyConfig {
-        &self.config
+        &self.network.config
     }
 
     /// Follows every unroll's slot and returns what the frozen policy says, in the order given.
     pub(crate) fn follow(&mut self, unrolls: &[Experience]) -> Result<Vec<FrozenOutput>, LearnerError> {
-        let mut outputs: Vec<Option<FrozenOutput>> = vec![None; unrolls.len()];
-        for round in rounds(unrolls) {
-            for indices in round.chunks(BATCH_UNROLLS) {
-                self.follow_batch(unrolls, indices, &mut outputs)?;
-            }
-        }
-        Ok(outputs.into_iter().map(|output| output.expect("rounds cover every unroll")).collect())
+        let outputs = self.streams.follow(&self.network, unrolls)?;
+        let masked: u64 =
+            outputs.iter().map(|(_, mask)| mask.iter().filter(|&&kept| kept == 0.0).count() as u64).sum();
+        self.masked_steps += masked;
+        metrics::kl_masked_steps(masked);
+        let outputs = outputs.into_iter().map(|((buttons_logits, camera_logits), mask)| FrozenOutput {
+            buttons_logits,
+            camera_logits,
+            mask,
+        });
+        Ok(outputs.collect())
+    }
+}
+
+impl StreamNetwork for Network {
+    type State = RecurrentState;
+    /// Logits of buttons and camera.
+    type Output = (Tensor, Tensor);
+
+    fn initial(&self) -> Result<RecurrentState, LearnerError> {
+        Ok(RecurrentState::initial(&self.config, 1, &self.compute.device)?)
     }
 
-    /// One forward pass over unrolls of different slots.
-    fn follow_batch(
-        &mut self,
-        unrolls: &[Experience],
-        indices: &[usize],
-        outputs: &mut [Option<FrozenOutput>],
-    ) -> Result<(), LearnerError> {
-        let batch: Vec<&Experience> = indices.iter().map(|&i| &unrolls[i]).collect();
-        let mut streams = Vec::with_capacity(batch.len());
-        for unroll in &batch {
-            streams.push(self.take_stream(unroll)?);
-        }
-        let state = RecurrentState::cat(&streams.iter().map(|stream| &stream.state).collect::<Vec<_>>())?;
-        let (sequences, _) = stack(&batch, self.config.image_size, &self.compute.device)?;
+    fn steps_seen_before(&self) -> usize {
+        // Each layer sees the outputs of the one below for the `maxlen - 1` steps before.
+        self.config.n_recurrence_layers * self.config.maxlen().saturating_sub(1)
+    }
+
+    fn forward(
+        &self,
+        unrolls: &[&Experience],
+        states: &[&RecurrentState],
+    ) -> Result<Vec<Advance<Self>>, LearnerError> {
+        let state = RecurrentState::cat(states)?;
+        let (sequences, _) = stack(unrolls, self.config.image_size, &self.compute.device)?;
         let output = self.policy.forward(&sequences.frames, &sequences.is_first, &state)?;
-        for (row, mut stream) in streams.into_iter().enumerate() {
-            let unroll = batch[row];
-            let mask = mask(&mut stream.masked_left, &unroll.is_first);
-            let masked = mask.iter().filter(|&&kept| kept == 0.0).count() as u64;
-            self.masked_steps += masked;
-            metrics::kl_masked_steps(masked);
-            outputs[indices[row]] = Some(FrozenOutput {
-                buttons_logits: output.buttons_logits.get(row)?.detach(),
-                camera_logits: output.camera_logits.get(row)?.detach(),
-                mask,
-            });
-            stream.state = output.state.row(row)?;
-            stream.next_sequence = unroll.sequence + 1;
-            self.store(unroll.slot.clone(), stream);
-        }
-        Ok(())
+        let row = |row: usize| {
+            let logits = (output.buttons_logits.get(row)?.detach(), output.camera_logits.get(row)?.detach());
+            Ok((logits, output.state.row(row)?))
+        };
+        (0..unrolls.len()).map(row).collect()
     }
-
-    fn take_stream(&mut self, unroll: &Experience) -> Result<Stream, LearnerError> {
-        match self.streams.remove(&unroll.slot) {
-            Some(stream) if stream.next_sequence == unroll.sequence => Ok(stream),
-            _ => Ok(Stream {
-                state: RecurrentState::initial(&self.config, 1, &self.compute.device)?,
-                next_sequence: unroll.sequence,
-                masked_left: self.config.maxlen(),
-                touched: 0,
-            }),
-        }
-    }
-
-    fn store(&mut self, slot: SlotKey, mut stream: Stream) {
-        self.clock += 1;
-        stream.touched = self.clock;
-        self.streams.insert(slot, stream);
-        while self.streams.len() > self.max_streams {
-            let oldest = self.streams.iter().min_by_key(|(_, stream)| stream.touched);
-            let Some(slot) = oldest.map(|(slot, _)| slot.clone()) else { return };
-            self.streams.remove(&slot);
-        }
-    }
-}
-
-/// Groups unrolls so that no group has two of one slot and every slot's come in sequence order.
-fn rounds(unrolls: &[Experience]) -> Vec<Vec<usize>> {
-    let mut by_slot: HashMap<&SlotKey, Vec<usize>> = HashMap::new();
-    for (i, unroll) in unrolls.iter().enumerate() {
-        by_slot.entry(&unroll.slot).or_default().push(i);
-    }
-    let mut rounds: Vec<Vec<usize>> = Vec::new();
-    for indices in by_slot.values_mut() {
-        indices.sort_by_key(|&i| unrolls[i].sequence);
-        for (round, &i) in indices.iter().enumerate() {
-            if rounds.len() == round {
-                rounds.push(Vec::new());
-            }
-            rounds[round].push(i);
-        }
-    }
-    // Hash maps iterate in any order; batches must not depend on it.
-    for round in &mut rounds {
-        round.sort_unstable();
-    }
-    rounds
-}
-
-/// Per step 1 where the state is exact; an episode's start ends the masking.
-fn mask(masked_left: &mut usize, is_first: &[u8]) -> Vec<f32> {
-    let step = |&first: &u8| {
-        if first != 0 {
-            *masked_left = 0;
-        }
-        let masked = *masked_left > 0;
-        *masked_left = masked_left.saturating_sub(1);
-        f32::from(u8::from(!masked))
-    };
-    is_first.iter().map(step).collect()
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! - [`run()`]: the role: preparation, services, the training thread
 //! - [`algo`]: losses and estimators as pure functions
 //! - `bc_loop`, `ppg_loop` (`policy_phase`, `aux_phase`): the two stages; `training`: one gradient step; `session`: what
-//!   a stage works with; `compute`: device and precision
+//!   a stage works with; `compute`: device and precision; `nonfinite`: minibatches that no step can be taken on
 //! - `dataset`, `batch`, `lanes`: recorded play as streams and tensors; `experience`: an unroll as training needs it
-//! - `frozen_policy`: the pretrained policy of the KL term; `returns`: episodes that ended lately
+//! - `frozen_policy`: the pretrained policy of the KL term; `returns`: episodes that ended lately;
+//!   `off_policy`: advantages of unrolls that older weights acted in
 //! - [`replay`], [`comparison`]: training run again from the journal, and whether it is the same
-//! - `source`: where unrolls come from, the journal first; `checkpoint_writer`: the thread that writes
+//! - `source`: where unrolls come from, the journal first; `checkpoint_writer`, `log_writer`: the threads that
+//!   write, so that training does not wait for the disk
 //! - [`checkpoint`]: all state in a folder that is whole or absent; [`config`]: every setting
 //! - [`service`], [`serve`]: the gRPC face (trajectories up, weights down, status)
 //! - [`admission`]: what an unroll must look like to be let in
@@ -42,7 +44,10 @@ mod intake;
 pub mod journal;
 mod lanes;
 pub mod ledger;
+mod log_writer;
 pub mod metrics;
+mod nonfinite;
+mod off_policy;
 mod policy_phase;
 mod ppg_loop;
 pub mod publish;

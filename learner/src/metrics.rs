@@ -21,12 +21,28 @@ pub const PHASES: &[&str] = &[
     "optimizer",
     "publish",
     "checkpoint",
+    "report",
 ];
 /// What became of an unroll that reached the learner.
 pub const OUTCOMES: &[&str] = &["accepted", "stale", "duplicate", "invalid", "draining", "broken"];
 /// Terms of the loss.
-pub const LOSS_TERMS: &[&str] =
-    &["policy", "value", "entropy", "kl_pretrained", "aux_value", "aux_clone", "bc"];
+pub const LOSS_TERMS: &[&str] = &[
+    "total",
+    "policy",
+    "value",
+    "entropy",
+    "kl_pretrained",
+    "aux_value",
+    "aux_true_value",
+    "aux_clone",
+    "bc",
+];
+/// Ends of the range of probability ratios.
+const EXTREMES: &[&str] = &["min", "max"];
+/// What is said of a batch's advantages.
+const STATISTICS: &[&str] = &["mean", "std", "min", "max"];
+/// Phases that train on unrolls.
+const REUSES: &[&str] = &["policy", "auxiliary"];
 /// Heads of the policy.
 pub const HEADS: &[&str] = &["buttons", "camera"];
 /// Why a stream of an actor was ended by the learner.
@@ -88,12 +104,45 @@ pub const SPECS: &[MetricSpec] = &[
     ),
     MetricSpec::gauge("vpt_learner_approx_kl_nats", "Approximate KL from the behaviour policy.", "nats"),
     MetricSpec::gauge(
+        "vpt_learner_true_kl_nats",
+        "Exact KL between the policy before and after a policy phase, over one unroll.",
+        "nats",
+    ),
+    MetricSpec::gauge(
         "vpt_learner_precision_kl_nats",
         "Approximate KL at zero lag: what rounding the published weights costs.",
         "nats",
     ),
     MetricSpec::gauge("vpt_learner_entropy_nats", "Entropy of each head.", "nats").labels(&[("head", HEADS)]),
     MetricSpec::gauge("vpt_learner_clip_fraction_ratio", "Share of steps whose ratio was clipped.", "ratio"),
+    MetricSpec::gauge("vpt_learner_policy_ratio", "Extreme probability ratios of a policy phase.", "ratio")
+        .labels(&[("extreme", EXTREMES)]),
+    MetricSpec::gauge("vpt_learner_advantage", "Advantages of a batch before they are normalised.", "")
+        .labels(&[("statistic", STATISTICS)]),
+    MetricSpec::gauge(
+        "vpt_learner_sample_reuse",
+        "Gradient steps per unroll in the last phase of its kind.",
+        "",
+    )
+    .labels(&[("phase", REUSES)]),
+    MetricSpec::gauge("vpt_learner_episode_return", "Mean return of the episodes that ended lately.", ""),
+    MetricSpec::gauge(
+        "vpt_learner_episode_length_steps",
+        "Mean length of the episodes that ended lately.",
+        "steps",
+    ),
+    MetricSpec::gauge(
+        "vpt_learner_item_reward_per_step",
+        "Reward for each item per env step of a batch.",
+        "",
+    )
+    .labels(&[("item", &[])]),
+    MetricSpec::gauge(
+        "vpt_learner_item_episodes_ratio",
+        "Share of the episodes that ended lately in which each item was obtained.",
+        "ratio",
+    )
+    .labels(&[("item", &[])]),
     MetricSpec::gauge("vpt_learner_explained_variance_ratio", "Explained variance of the values.", "ratio"),
     MetricSpec::gauge("vpt_learner_grad_norm", "Norm of the gradient before clipping.", ""),
     MetricSpec::gauge("vpt_learner_learning_rate", "Learning rate in force.", ""),
@@ -115,6 +164,10 @@ pub const SPECS: &[MetricSpec] = &[
     ),
     MetricSpec::gauge("vpt_learner_journal_bytes", "Bytes of the journal on disk.", "bytes"),
     MetricSpec::counter("vpt_learner_journal_failures_total", "Records that could not be written."),
+    MetricSpec::counter(
+        "vpt_learner_log_dropped_total",
+        "Entries of the event log and publication marks dropped because the disk did not keep up.",
+    ),
     MetricSpec::counter("vpt_learner_null_actions_total", "Demonstration steps left out for doing nothing."),
 ];
 
@@ -209,6 +262,48 @@ pub fn kl_to_pretrained(nats: f64) {
 /// Approximate KL from the behaviour policy, in nats.
 pub fn approx_kl(nats: f64) {
     gauge!("vpt_learner_approx_kl_nats").set(nats);
+}
+
+/// Exact KL between the policy before and after a policy phase, in nats.
+pub fn true_kl(nats: f64) {
+    gauge!("vpt_learner_true_kl_nats").set(nats);
+}
+
+/// Smallest and largest probability ratio of a policy phase.
+pub fn policy_ratio(min: f64, max: f64) {
+    gauge!("vpt_learner_policy_ratio", "extreme" => "min").set(min);
+    gauge!("vpt_learner_policy_ratio", "extreme" => "max").set(max);
+}
+
+/// One of [`STATISTICS`] of a batch's advantages before they are normalised.
+pub(crate) fn advantage(statistic: &'static str, value: f64) {
+    gauge!("vpt_learner_advantage", "statistic" => statistic).set(value);
+}
+
+/// Gradient steps per unroll in the last of one of the [`REUSES`].
+pub(crate) fn sample_reuse(phase: &'static str, steps: f64) {
+    gauge!("vpt_learner_sample_reuse", "phase" => phase).set(steps);
+}
+
+/// Mean return and length, in steps, of the episodes that ended lately.
+pub fn episodes(episode_return: f64, length: f64) {
+    gauge!("vpt_learner_episode_return").set(episode_return);
+    gauge!("vpt_learner_episode_length_steps").set(length);
+}
+
+/// Reward for an item per env step; the caller bounds the items.
+pub fn item_reward(item: &str, per_step: f64) {
+    gauge!("vpt_learner_item_reward_per_step", "item" => item.to_owned()).set(per_step);
+}
+
+/// Share of episodes in which an item was obtained, 0 to 1; the caller bounds the items.
+pub fn item_share(item: &str, share: f64) {
+    gauge!("vpt_learner_item_episodes_ratio", "item" => item.to_owned()).set(share);
+}
+
+/// An entry of the event log or a publication mark was dropped.
+pub(crate) fn log_drop() {
+    counter!("vpt_learner_log_dropped_total").increment(1);
 }
 
 /// Approximate KL at zero lag, in nats.

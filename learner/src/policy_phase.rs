@@ -1,6 +1,8 @@
 //! The policy phase: epochs of minibatches over one batch of unrolls, with the clipped surrogate, the value loss, the
 //! entropy bonus and the KL to the pretrained policy.
 
+mod anchor;
+
 use candle_core::Tensor;
 use vpt_policy::{CounterRng, distribution};
 
@@ -11,8 +13,10 @@ use crate::config::PpgConfig;
 use crate::error::LearnerError;
 use crate::experience::{Experience, concat, stack};
 use crate::frozen_policy::FrozenOutput;
+use crate::nonfinite::Evidence;
 use crate::stopwatch::Stopwatch;
 use crate::training::{Phase, Trainer};
+use anchor::Anchor;
 
 /// Names the stream of random numbers that orders minibatches.
 const ORDER_KEY: u64 = 0x706f_6c69_6379;
@@ -47,6 +51,12 @@ pub(crate) struct PolicyPhaseStatistics {
     pub(crate) ratio_max: f64,
     /// Ratios of the first minibatch, before any step.
     pub(crate) first: Option<RatioStatistics>,
+    /// Weight of the KL to the pretrained policy.
+    pub(crate) kl_coef: f64,
+    /// KL of the policy after the phase from the one before it, over one unroll, where it was measured.
+    pub(crate) true_kl: Option<f64>,
+    /// Unrolls of all minibatches together that a step was taken on.
+    pub(crate) uses: u64,
     /// Approximate KL of the unrolls of the first minibatch that the current weights acted in.
     pub(crate) precision_kl: Option<f64>,
     /// Minibatches that a step was taken on.
@@ -71,6 +81,8 @@ struct Losses {
     kl: f64,
     ratios: RatioStatistics,
     precision_kl: Option<f64>,
+    /// In phases that measure how far they move the policy.
+    anchor: Option<Anchor>,
 }
 
 impl PolicyPhase<'_> {
@@ -80,8 +92,10 @@ impl PolicyPhase<'_> {
             trained: vec![false; self.unrolls.len()],
             ratio_min: f64::INFINITY,
             ratio_max: f64::NEG_INFINITY,
+            kl_coef: self.kl_coef,
             ..Default::default()
         };
+        let mut anchor = None;
         let phase = trainer.counters.policy_phases;
         for epoch in 0..self.config.epochs {
             let mut order: Vec<usize> = (0..self.unrolls.len()).collect();
@@ -90,8 +104,12 @@ impl PolicyPhase<'_> {
                 if (self.stop)() {
                     return Ok(statistics.averaged());
                 }
-                self.step(trainer, indices, &mut statistics)?;
+                anchor = self.step(trainer, indices, &mut statistics)?.or(anchor);
             }
+        }
+        if let Some(anchor) = anchor {
+            let kl = self.stopwatch.during("forward", || anchor.kl(trainer, self.unrolls))?;
+            statistics.true_kl = Some(kl);
         }
         Ok(statistics.averaged())
     }
@@ -101,23 +119,60 @@ impl PolicyPhase<'_> {
         trainer: &mut Trainer,
         indices: &[usize],
         statistics: &mut PolicyPhaseStatistics,
-    ) -> Result<(), LearnerError> {
+    ) -> Result<Option<Anchor>, LearnerError> {
         let minibatch = self.stopwatch.during("batch", || self.minibatch(trainer, indices))?;
-        let losses = self.stopwatch.during("forward", || self.losses(trainer, &minibatch, indices))?;
+        let normalizer = trainer.parameters.normalizer()?;
+        let mut losses = self.stopwatch.during("forward", || self.losses(trainer, &minibatch, indices))?;
+        let anchor = losses.anchor.take().filter(|_| statistics.first.is_none());
         let outcome = trainer.step(Phase::Main, &losses.total, self.lr, self.config.max_grad_norm)?;
         if statistics.first.is_none() {
             statistics.first = Some(losses.ratios);
             statistics.precision_kl = losses.precision_kl;
         }
         if outcome.skipped {
-            return Ok(());
+            // Targets that are not finite would stay in its running means for good.
+            trainer.parameters.set_normalizer(&normalizer)?;
+            self.examine(trainer, indices, &losses)?;
+            return Ok(anchor);
         }
+        statistics.uses += indices.len() as u64;
         statistics.minibatches += 1;
         for &i in indices {
             statistics.trained[i] = true;
         }
         statistics.add(&losses, outcome.loss, outcome.grad_norm);
-        Ok(())
+        Ok(anchor)
+    }
+
+    /// What the policy says about the first unroll, in phases that measure how far they move it.
+    fn anchor(
+        &self,
+        trainer: &Trainer,
+        output: &FlatOutput,
+        indices: &[usize],
+    ) -> Result<Option<Anchor>, LearnerError> {
+        let every = self.config.true_kl_every_phases;
+        if every == 0 || !trainer.counters.policy_phases.is_multiple_of(every) {
+            return Ok(None);
+        }
+        let first = indices[0];
+        Anchor::new(output, first, self.unrolls[first].steps()).map(Some)
+    }
+
+    /// Keeps a minibatch that no step was taken on.
+    fn examine(&self, trainer: &mut Trainer, indices: &[usize], losses: &Losses) -> Result<(), LearnerError> {
+        let counters = trainer.counters.clone();
+        trainer.nonfinite.examine(|| {
+            let unrolls: Vec<&Experience> = indices.iter().map(|&i| &self.unrolls[i]).collect();
+            let terms = vec![
+                ("policy", losses.policy),
+                ("value", losses.value),
+                ("entropy_buttons", losses.entropy.0),
+                ("entropy_camera", losses.entropy.1),
+                ("kl_pretrained", losses.kl),
+            ];
+            Evidence::of_unrolls("policy", &counters, &unrolls, terms)
+        })
     }
 
     fn minibatch(&self, trainer: &Trainer, indices: &[usize]) -> Result<Minibatch, LearnerError> {
@@ -143,6 +198,7 @@ impl PolicyPhase<'_> {
         let Minibatch { sequences, state, .. } = minibatch;
         let output = trainer.policy.forward(&sequences.frames, &sequences.is_first, state)?;
         let output = FlatOutput::new(output)?;
+        let anchor = self.anchor(trainer, &output, indices)?;
         let log_prob = output.log_prob(sequences)?;
         let policy =
             policy_loss(&log_prob, &minibatch.behaviour_log_prob, &minibatch.advantages, config.clip)?;
@@ -179,6 +235,7 @@ impl PolicyPhase<'_> {
             kl: kl.as_ref().map_or(Ok(0.0), scalar)?,
             ratios: policy.statistics,
             precision_kl: self.precision_kl(&log_prob, indices)?,
+            anchor,
             total,
         })
     }

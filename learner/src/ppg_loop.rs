@@ -1,21 +1,23 @@
 //! The phasic policy gradient stage: collect a batch, policy phase, now and then an auxiliary phase, publish, checkpoint.
 
+mod report;
+
 use std::time::{Duration, Instant};
 
 use vpt_policy::ValueGradient;
 
-use crate::algo::advantage_norm::normalize_advantages_over;
 use crate::algo::kl::kl_coefficient;
-use crate::algo::ppo::explained_variance;
-use crate::aux_phase::{AuxPhase, AuxPhaseStatistics};
+use crate::aux_phase::AuxPhase;
 use crate::checkpoint::FROZEN_STREAMS_FILE;
 use crate::config::PpgConfig;
 use crate::error::LearnerError;
-use crate::experience::{Experience, concat};
+use crate::experience::Experience;
 use crate::frozen_policy::FrozenPolicy;
 use crate::metrics;
+use crate::off_policy;
 use crate::policy_phase::{PolicyPhase, PolicyPhaseStatistics};
 use crate::queue::ReceivedUnroll;
+use crate::returns::ItemRewards;
 use crate::session::Session;
 use crate::training::Trainer;
 
@@ -37,9 +39,7 @@ pub(crate) fn run(
     if config.value_head_lr > 0.0 {
         trainer.set_value_head_lr(config.value_head_lr);
     }
-    let at_checkpoint = trainer.counters.policy_phases;
-    let mut ppg =
-        PpgLoop { session, trainer, frozen, config, buffer: Vec::new(), buffered_phases: 0, at_checkpoint };
+    let mut ppg = PpgLoop::new(session, trainer, frozen, config);
     let result = ppg.run();
     if let Err(LearnerError::Ranks(error)) = &result {
         tracing::error!(%error, "training stops at the last whole step");
@@ -53,23 +53,36 @@ struct PpgLoop<'a> {
     trainer: &'a mut Trainer,
     frozen: Option<FrozenPolicy>,
     config: PpgConfig,
-    /// Unrolls of the policy phases since the last auxiliary phase.
+    /// Unrolls of the policy phases since the last auxiliary phase, and older ones that may be used again.
     buffer: Vec<Experience>,
+    /// Policy phases since the last auxiliary phase.
     buffered_phases: u64,
+    /// Rewards by item since the last policy phase.
+    item_rewards: ItemRewards,
     /// Policy phases at the last checkpoint.
     at_checkpoint: u64,
 }
 
-/// What the unrolls of one batch looked like.
-struct BatchSummary {
-    steps: u64,
-    staleness: f64,
-    mean_reward: f64,
-    explained_variance: f64,
-    wait_seconds: f64,
-}
+impl<'a> PpgLoop<'a> {
+    fn new(
+        session: &'a mut Session,
+        trainer: &'a mut Trainer,
+        frozen: Option<FrozenPolicy>,
+        config: PpgConfig,
+    ) -> Self {
+        let at_checkpoint = trainer.counters.policy_phases;
+        Self {
+            session,
+            trainer,
+            frozen,
+            config,
+            buffer: Vec::new(),
+            buffered_phases: 0,
+            item_rewards: ItemRewards::default(),
+            at_checkpoint,
+        }
+    }
 
-impl PpgLoop<'_> {
     fn run(&mut self) -> Result<(), LearnerError> {
         self.session.publish_start(&self.trainer.parameters)?;
         if self.trainer.counters.policy_phases == 0 && self.session.journal.has_payload() {
@@ -83,7 +96,12 @@ impl PpgLoop<'_> {
             self.session.status.set_phase("wait_data");
             let Some(mut batch) = self.collect()? else { break };
             let wait_seconds = started.elapsed().as_secs_f64();
-            let summary = self.summarise(&mut batch, wait_seconds)?;
+            let stopwatch = self.session.stopwatch.clone();
+            if self.config.vtrace {
+                stopwatch
+                    .during("forward", || off_policy::correct(self.trainer, &self.config, &mut batch))?;
+            }
+            let summary = stopwatch.during("batch", || self.summarise(&mut batch, wait_seconds))?;
             let statistics = self.policy_phase(&batch)?;
             if self.stopping() && !statistics.trained.contains(&true) {
                 // Cut off before its first gradient step: nothing to publish or to report.
@@ -96,18 +114,19 @@ impl PpgLoop<'_> {
             self.session.consumed = self.session.source.taken();
             self.session.publish(&self.trainer.parameters)?;
             self.session.compare_checkpoint(self.trainer)?;
-            self.report(&summary, &statistics, started.elapsed().as_secs_f64());
+            stopwatch
+                .during("report", || self.report(&summary, &statistics, started.elapsed().as_secs_f64()));
             let due = self.trainer.counters.policy_phases
                 >= self.at_checkpoint + self.session.setup.learner.checkpoint.every_phases;
             let due =
                 self.session.ranks.any("checkpoint due", due || self.session.journal.wants_checkpoint())?;
-            if due && self.buffer.is_empty() {
+            if due && self.buffered_phases == 0 {
                 self.checkpoint()?;
             }
         }
         self.session.health.set_ready(false);
         self.session.status.set_phase("done");
-        self.session.flush();
+        self.session.finish_log();
         if self.session.journal.has_payload() && !self.buffer.is_empty() {
             // The checkpoint before and the journal say more than one that lacks the buffer of the auxiliary phase.
             return Ok(());
@@ -185,7 +204,7 @@ impl PpgLoop<'_> {
             match stopwatch.during("wait_data", || self.session.source.recv(POLL, current))? {
                 Some(received) => {
                     heard = Instant::now();
-                    batch.extend(self.accept(received));
+                    batch.extend(stopwatch.during("batch", || self.accept(received)));
                 }
                 None if heard.elapsed() >= STARVED => {
                     heard = Instant::now();
@@ -207,6 +226,7 @@ impl PpgLoop<'_> {
             self.session.returns.push(end, self.config.return_window);
             self.trainer.counters.episodes += 1;
         }
+        self.item_rewards.add(&received.unroll.events);
         metrics::frames_consumed(steps);
         match Experience::new(received, &self.trainer.config, self.config.gae(), &self.trainer.compute.device)
         {
@@ -217,32 +237,6 @@ impl PpgLoop<'_> {
                 None
             }
         }
-    }
-
-    /// Normalises advantages over the batches of all ranks and looks at this one's as a whole.
-    fn summarise(&self, batch: &mut [Experience], wait_seconds: f64) -> Result<BatchSummary, LearnerError> {
-        if self.config.normalize_advantages {
-            let mut advantages: Vec<Vec<f32>> =
-                batch.iter_mut().map(|unroll| std::mem::take(&mut unroll.advantages)).collect();
-            normalize_advantages_over(&mut advantages, |numbers| {
-                self.session.ranks.sum("advantages", numbers)
-            })?;
-            for (unroll, advantages) in batch.iter_mut().zip(advantages) {
-                unroll.advantages = advantages;
-            }
-        }
-        let all: Vec<&Experience> = batch.iter().collect();
-        let values = concat(&all, |unroll| &unroll.values);
-        let targets = concat(&all, |unroll| &unroll.value_targets);
-        let rewards = concat(&all, |unroll| &unroll.rewards);
-        let steps = rewards.len() as u64;
-        Ok(BatchSummary {
-            steps,
-            staleness: batch.iter().map(|unroll| unroll.staleness as f64).sum::<f64>() / batch.len() as f64,
-            mean_reward: rewards.iter().map(|&r| f64::from(r)).sum::<f64>() / steps.max(1) as f64,
-            explained_variance: explained_variance(&values, &targets),
-            wait_seconds,
-        })
     }
 
     fn policy_phase(&mut self, batch: &[Experience]) -> Result<PolicyPhaseStatistics, LearnerError> {
@@ -313,13 +307,13 @@ impl PpgLoop<'_> {
     fn aux_phase(&mut self) -> Result<(), LearnerError> {
         self.session.status.set_phase("aux_phase");
         self.trainer.set_value_gradient(self.config.value_gradient.into())?;
-        let unrolls = std::mem::take(&mut self.buffer);
+        let mut unrolls = std::mem::take(&mut self.buffer);
         self.buffered_phases = 0;
         let stopwatch = self.session.stopwatch.clone();
         let session = &*self.session;
         let statistics = AuxPhase {
             config: &self.config,
-            unrolls: &unrolls,
+            unrolls: &mut unrolls,
             seed: session.setup.run_seed,
             lr: self.config.lr_schedule.at(self.config.aux_lr, self.progress()),
             stopwatch: &stopwatch,
@@ -327,97 +321,11 @@ impl PpgLoop<'_> {
         }
         .run(self.trainer)?;
         self.trainer.counters.aux_phases += 1;
-        self.report_aux(statistics);
+        stopwatch.during("report", || self.report_aux(statistics, unrolls.len()));
+        // Without a limit on their use, unrolls serve one auxiliary phase.
+        self.buffer = unrolls;
+        self.buffer.retain(|unroll| unroll.aux_uses < self.config.aux_max_reuse);
         Ok(())
-    }
-
-    fn report_aux(&mut self, statistics: AuxPhaseStatistics) {
-        metrics::loss("aux_value", statistics.aux_value_loss);
-        metrics::loss("aux_clone", statistics.clone_kl);
-        self.session.scalars(
-            self.trainer.counters.env_steps_trained,
-            [
-                ("losses/aux_value_loss", statistics.aux_value_loss),
-                ("losses/aux_true_value_loss", statistics.true_value_loss),
-                ("losses/aux_clone_kl", statistics.clone_kl),
-                ("losses/aux_grad_norm", statistics.grad_norm),
-            ],
-        );
-    }
-
-    fn report(&mut self, batch: &BatchSummary, phase: &PolicyPhaseStatistics, seconds: f64) {
-        let sps = batch.steps as f64 / seconds.max(1e-9);
-        metrics::capacity(batch.steps as f64 / (seconds - batch.wait_seconds).max(1e-9));
-        metrics::loss("policy", phase.policy_loss);
-        metrics::loss("value", phase.value_loss);
-        metrics::loss("entropy", phase.entropy_buttons + phase.entropy_camera);
-        metrics::loss("kl_pretrained", phase.kl_to_pretrained);
-        metrics::approx_kl(phase.approx_kl);
-        metrics::clip_fraction(phase.clip_fraction);
-        metrics::explained_variance(batch.explained_variance);
-        metrics::kl_to_pretrained(phase.kl_to_pretrained);
-        metrics::entropy("buttons", phase.entropy_buttons);
-        metrics::entropy("camera", phase.entropy_camera);
-        let step = self.trainer.counters.env_steps_trained;
-        let lr = self.config.lr_schedule.at(self.config.lr, self.progress());
-        self.session.scalars(
-            step,
-            [
-                ("losses/policy_loss", phase.policy_loss),
-                ("losses/value_loss", phase.value_loss),
-                ("losses/entropy", phase.entropy_buttons + phase.entropy_camera),
-                ("losses/entropy_buttons", phase.entropy_buttons),
-                ("losses/entropy_camera", phase.entropy_camera),
-                ("losses/approx_kl", phase.approx_kl),
-                ("losses/clipfrac", phase.clip_fraction),
-                ("losses/explained_variance", batch.explained_variance),
-                ("losses/kl_to_pretrained", phase.kl_to_pretrained),
-                ("losses/grad_norm", phase.grad_norm),
-                ("losses/ratio_min", phase.ratio_min),
-                ("losses/ratio_max", phase.ratio_max),
-                ("charts/learning_rate", lr),
-                ("charts/SPS", sps),
-                ("charts/staleness", batch.staleness),
-                ("charts/mean_reward", batch.mean_reward),
-                ("charts/wait_share", batch.wait_seconds / seconds.max(1e-9)),
-            ],
-        );
-        if let Some(nats) = phase.precision_kl {
-            metrics::precision_kl(nats);
-            self.session.scalars(step, [("losses/precision_kl", nats)]);
-        }
-        self.report_returns(step);
-        self.session.flush();
-        self.session.update_status(self.trainer, phase.loss, sps, self.config.total_env_steps.max(step));
-        self.session.status.update(|status| status.kl_to_pretrained = phase.kl_to_pretrained);
-    }
-
-    fn report_returns(&mut self, step: u64) {
-        if self.session.returns.is_empty() {
-            return;
-        }
-        let (returns, length) = (self.session.returns.returns(), self.session.returns.length());
-        let items: Vec<(String, f64)> = self
-            .session
-            .returns
-            .item_shares()
-            .into_iter()
-            .flat_map(|(item, share)| {
-                [
-                    (format!("items/{item}_share"), share.mean),
-                    (format!("items/{item}_share_stderr"), share.stderr),
-                ]
-            })
-            .collect();
-        self.session.scalars(
-            step,
-            [
-                ("charts/episodic_return", returns.mean),
-                ("charts/episodic_return_stderr", returns.stderr),
-                ("charts/episodic_length", length),
-            ],
-        );
-        self.session.scalars(step, items.iter().map(|(tag, value)| (tag.as_str(), *value)));
     }
 }
 

@@ -1,9 +1,9 @@
-//! Episodes that ended lately: mean return, length, and the share that obtained each item.
+//! Episodes that ended lately: mean return, length, and the share that obtained each item; what each item paid.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use vpt_proto::learner::v1::EpisodeEnd;
+use vpt_proto::learner::v1::{EpisodeEnd, UnrollEvent};
 
 /// Items that are reported at most; an episode's names come from outside.
 const MAX_ITEMS: usize = 64;
@@ -20,6 +20,30 @@ struct Episode {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ReturnWindow {
     episodes: VecDeque<Episode>,
+}
+
+/// Rewards by the item they were for; of more than [`MAX_ITEMS`] items those that came first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ItemRewards {
+    sums: BTreeMap<String, f64>,
+}
+
+impl ItemRewards {
+    /// Takes in the events of one unroll.
+    pub(crate) fn add(&mut self, events: &[UnrollEvent]) {
+        for event in events.iter().filter(|event| event.reward != 0.0) {
+            if let Some(sum) = self.sums.get_mut(&event.item) {
+                *sum += f64::from(event.reward);
+            } else if self.sums.len() < MAX_ITEMS {
+                self.sums.insert(event.item.clone(), f64::from(event.reward));
+            }
+        }
+    }
+
+    /// Item and sum of its rewards.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.sums.iter().map(|(item, &sum)| (item.as_str(), sum))
+    }
 }
 
 /// A mean and its standard error.
@@ -96,6 +120,17 @@ mod tests {
         assert!((returns.stderr - (1.0f64 / 3.0).sqrt()).abs() < 1e-12);
         assert!((window.item_shares()["log"].mean - 2.0 / 3.0).abs() < 1e-12);
         assert_eq!(window.length(), 10.0);
+    }
+
+    #[test]
+    fn rewards_add_up_by_item_and_the_list_is_bounded() {
+        let event = |item: &str, reward| UnrollEvent { item: item.into(), reward, ..UnrollEvent::default() };
+        let mut rewards = ItemRewards::default();
+        rewards.add(&[event("log", 0.125), event("dirt", 0.0), event("log", 0.125), event("coal", 0.5)]);
+        assert_eq!(rewards.iter().collect::<Vec<_>>(), [("coal", 0.5), ("log", 0.25)]);
+        let many: Vec<UnrollEvent> = (0..100).map(|i| event(&i.to_string(), 1.0)).collect();
+        rewards.add(&many);
+        assert_eq!(rewards.iter().count(), MAX_ITEMS);
     }
 
     #[test]

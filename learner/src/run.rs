@@ -24,6 +24,8 @@ use crate::event_log::EventLog;
 use crate::frozen_policy::FrozenPolicy;
 use crate::journal::{Journal, JournalMode, Record, Replay};
 use crate::ledger::Ledger;
+use crate::log_writer::LogWriter;
+use crate::nonfinite::NonFiniteGuard;
 use crate::publish::{KEPT_VERSIONS, WeightStore};
 use crate::queue::UnrollQueue;
 use crate::ranks::Ranks;
@@ -359,12 +361,13 @@ fn train(
     let stopwatch = Stopwatch::new();
     let mut trainer = trainer(&setup, compute, stored.as_ref(), init, stopwatch.clone())?;
     trainer.ranks = ranks.clone();
+    trainer.nonfinite = NonFiniteGuard::new(&setup.learner.nonfinite, &setup.learner.out);
     let sequence = stored.as_ref().map_or(0, |stored| stored.manifest.version.sequence);
     let stage = setup.learner.stage;
     let resumed = stored.is_some().then_some(saved.consumed);
     let source = UnrollSource::live(services.queue.clone(), spec(&setup), saved.consumed).replaying(replay);
     let mut session = Session {
-        log: Some(EventLog::open(&setup.learner.out)?),
+        log: Some(LogWriter::start(EventLog::open(&setup.learner.out)?, journal.clone())?),
         setup,
         run_id: saved.run_id,
         source,

@@ -1,5 +1,6 @@
 //! What a training stage works with besides the network: handles to the services, the log, checkpoints, the clock.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,9 +18,9 @@ use crate::checkpoint::{
 use crate::checkpoint_writer::CheckpointWriter;
 use crate::comparison::Comparison;
 use crate::error::LearnerError;
-use crate::event_log::EventLog;
 use crate::journal::{Journal, PublishMark};
 use crate::ledger::{Ledger, LedgerState};
+use crate::log_writer::LogWriter;
 use crate::publish::WeightStore;
 use crate::ranks::Ranks;
 use crate::ranks::start::RankState;
@@ -74,7 +75,7 @@ pub(crate) struct Session {
     /// None in a replay, which leaves nothing behind, and from rank 1 on.
     pub(crate) checkpoints: Option<CheckpointWriter>,
     /// None in a replay.
-    pub(crate) log: Option<EventLog>,
+    pub(crate) log: Option<LogWriter>,
     /// The version these weights are, or the last published one.
     pub(crate) version: Version,
     pub(crate) returns: ReturnWindow,
@@ -120,22 +121,30 @@ impl Session {
     }
 
     /// Notes scalars at `step` (env steps). A log that cannot be written costs the log, not the training.
-    pub(crate) fn scalars<'a>(&mut self, step: u64, scalars: impl IntoIterator<Item = (&'a str, f64)>) {
-        let Some(log) = &mut self.log else { return };
-        for (tag, value) in scalars {
-            if let Err(error) = log.scalar(tag, step, value) {
-                tracing::warn!(%error, "scalars not logged");
-                return;
-            }
+    pub(crate) fn scalars<'a>(&self, step: u64, scalars: impl IntoIterator<Item = (&'a str, f64)>) {
+        if let Some(log) = &self.log {
+            log.scalars(step, scalars.into_iter().map(|(tag, value)| (tag.to_owned(), value)).collect());
         }
     }
 
-    /// Writes the gathered scalars.
-    pub(crate) fn flush(&mut self) {
-        if let Some(log) = &mut self.log
-            && let Err(error) = log.flush()
-        {
-            tracing::warn!(%error, "scalars not logged");
+    /// Notes at `step` how often each number occurred.
+    pub(crate) fn counts(&self, step: u64, tag: &'static str, counts: &BTreeMap<u64, u64>) {
+        if let Some(log) = &self.log {
+            log.counts(step, tag, counts.clone());
+        }
+    }
+
+    /// Has the gathered scalars written.
+    pub(crate) fn flush(&self) {
+        if let Some(log) = &self.log {
+            log.flush();
+        }
+    }
+
+    /// Waits until they are; for the end of a stage.
+    pub(crate) fn finish_log(&self) {
+        if let Some(log) = &self.log {
+            log.finish();
         }
     }
 
@@ -170,10 +179,9 @@ impl Session {
             self.status.update(|status| status.version = version);
             match &mut self.comparison {
                 Some(comparison) => comparison.published(&mark),
-                // The mark only serves a later comparison; the failure is counted.
                 None => {
-                    if let Err(error) = self.journal.mark(&mark) {
-                        tracing::warn!(%error, "publication not recorded in the journal");
+                    if let Some(log) = self.log.as_ref().filter(|_| self.journal.has_payload()) {
+                        log.mark(mark);
                     }
                 }
             }

@@ -4,10 +4,12 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use vpt_policy::{Adam, AdamConfig, Gradients, Parameters, Policy, PolicyConfig, ValueGradient};
 
+use crate::batch::scalar;
 use crate::checkpoint::Weights;
 use crate::compute::Compute;
 use crate::error::LearnerError;
 use crate::metrics;
+use crate::nonfinite::{Fault, NonFiniteGuard};
 use crate::ranks::Ranks;
 use crate::stopwatch::Stopwatch;
 
@@ -69,6 +71,8 @@ pub(crate) struct Trainer {
     /// Who else trains this network; set before the first step.
     pub(crate) ranks: Ranks,
     pub(crate) counters: Counters,
+    /// What becomes of minibatches that no step can be taken on.
+    pub(crate) nonfinite: NonFiniteGuard,
 }
 
 impl Trainer {
@@ -91,8 +95,19 @@ impl Trainer {
         let aux_adam = optimizers.1.map(|aux| Adam::new(&parameters, aux)).transpose()?;
         let counters = Counters::default();
         let config = config.clone();
-        let ranks = Ranks::alone();
-        Ok(Self { config, compute, parameters, policy, adam, aux_adam, stopwatch, ranks, counters })
+        let (ranks, nonfinite) = (Ranks::alone(), NonFiniteGuard::counting());
+        Ok(Self {
+            config,
+            compute,
+            parameters,
+            policy,
+            adam,
+            aux_adam,
+            stopwatch,
+            ranks,
+            counters,
+            nonfinite,
+        })
     }
 
     /// Gives the true value head a learning rate of its own, in both phases.
@@ -114,7 +129,7 @@ impl Trainer {
     }
 
     /// Backward, average over ranks, clip, step. A loss or gradient that is not finite on any rank leaves everything as it
-    /// was on all of them and is counted.
+    /// was on all of them and is counted; the caller then shows the minibatch to [`Self::nonfinite`].
     pub(crate) fn step(
         &mut self,
         phase: Phase,
@@ -123,9 +138,12 @@ impl Trainer {
         max_norm: f64,
     ) -> Result<StepOutcome, LearnerError> {
         let (value, gradients) = self.gradients(loss)?;
-        let Some(gradients) = gradients else {
-            self.skip();
-            return Ok(StepOutcome { loss: value, grad_norm: f64::NAN, skipped: true });
+        let gradients = match gradients {
+            Ok(gradients) => gradients,
+            Err(fault) => {
+                self.skip(fault);
+                return Ok(StepOutcome { loss: value, grad_norm: f64::NAN, skipped: true });
+            }
         };
         let stopwatch = self.stopwatch.clone();
         let adam = match phase {
@@ -143,38 +161,48 @@ impl Trainer {
         Ok(StepOutcome { loss: value, grad_norm, skipped: false })
     }
 
-    /// The loss and its gradients, both averaged over ranks; no gradients when something is not finite on some rank.
-    pub(crate) fn gradients(&self, loss: &Tensor) -> Result<(f64, Option<Gradients>), LearnerError> {
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        let mut gradients = None;
-        if value.is_finite() {
-            let here = self.stopwatch.during("backward", || -> Result<_, LearnerError> {
-                Ok(Gradients::collect(&self.parameters, &loss.backward()?)?)
-            })?;
-            gradients = if here.is_finite()? { Some(here) } else { None };
-        }
-        let mut agreed = [f64::from(u8::from(gradients.is_none())), value];
+    /// The loss averaged over ranks, and its gradients likewise, or what is not finite; a fault on another rank is one of
+    /// the loss here.
+    pub(crate) fn gradients(&self, loss: &Tensor) -> Result<(f64, Result<Gradients, Fault>), LearnerError> {
+        // Reading the number waits for the forward pass.
+        let own = self.stopwatch.during("forward", || scalar(loss))?;
+        let here = self.own_gradients(loss, own)?;
+        let mut agreed = [f64::from(u8::from(here.is_err())), own];
         self.stopwatch.during("exchange", || self.ranks.sum("losses", &mut agreed))?;
-        let [unusable, value] = agreed;
-        let value = value / self.ranks.count() as f64;
-        let Some(mut gradients) = gradients.filter(|_| unusable == 0.0) else { return Ok((value, None)) };
+        let [unusable, sum] = agreed;
+        let value = sum / self.ranks.count() as f64;
+        let mut gradients = match here {
+            Ok(gradients) if unusable == 0.0 => gradients,
+            Ok(_) => return Ok((value, Err(Fault::of_loss(value)))),
+            Err(fault) => return Ok((value, Err(fault))),
+        };
         if !self.ranks.is_alone() {
             self.stopwatch.during("exchange", || self.ranks.average(&mut gradients))?;
             // The sum may be too large where no part was.
             if !gradients.is_finite()? {
-                return Ok((value, None));
+                return Ok((value, Err(Fault::of_gradients(value, &gradients)?)));
             }
         }
-        Ok((value, Some(gradients)))
+        Ok((value, Ok(gradients)))
     }
 
-    fn skip(&mut self) {
+    /// The gradients of this rank's part.
+    fn own_gradients(&self, loss: &Tensor, value: f64) -> Result<Result<Gradients, Fault>, LearnerError> {
+        if !value.is_finite() {
+            return Ok(Err(Fault::of_loss(value)));
+        }
+        self.stopwatch.during("backward", || {
+            let gradients = Gradients::collect(&self.parameters, &loss.backward()?)?;
+            if gradients.is_finite()? {
+                return Ok(Ok(gradients));
+            }
+            Ok(Err(Fault::of_gradients(value, &gradients)?))
+        })
+    }
+
+    fn skip(&mut self, fault: Fault) {
         self.counters.nonfinite_batches += 1;
-        metrics::nonfinite_batch();
-        tracing::warn!(
-            skipped = self.counters.nonfinite_batches,
-            "batch skipped: loss or gradient is not finite"
-        );
+        self.nonfinite.note(fault);
     }
 
     /// The optimisers' state for a checkpoint: (main, auxiliary).

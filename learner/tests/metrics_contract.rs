@@ -1,12 +1,15 @@
 //! What is declared is what is served; in a process of its own, because the recorder is one a process.
 
-use vpt_learner::metrics::{SPECS, loss, phase_duration};
+use vpt_learner::metrics::{SPECS, item_reward, item_share, loss, phase_duration};
 
 #[test]
 fn every_declared_metric_is_served_and_has_a_setter() {
     let handle = vpt_runtime::metrics::install(&[SPECS]).expect("declarations keep the naming rules");
     phase_duration("forward", 0.1);
     loss("policy", 1.5);
+    // Their labels are not known before the first one.
+    item_reward("log", 0.125);
+    item_share("log", 0.5);
     handle.run_upkeep();
     let text = handle.render();
     for spec in SPECS {

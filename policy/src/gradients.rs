@@ -101,6 +101,20 @@ impl Gradients {
         Ok(sum_of_squares(&self.by_name.values().collect::<Vec<_>>())?.sqrt())
     }
 
+    /// Names of the parameters whose gradient holds a value that is not a finite number, sorted.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn non_finite(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for (name, grad) in &self.by_name {
+            if !all_finite(&[grad])? {
+                names.push(name.clone());
+            }
+        }
+        Ok(names)
+    }
+
     /// Whether every value is a finite number.
     ///
     /// # Errors
@@ -149,7 +163,9 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut values = [1.0f32; 100];
             values[63] = bad;
-            assert!(!make(&[("a", &[0.0]), ("b", &values)]).is_finite().unwrap());
+            let gradients = make(&[("a", &[0.0]), ("b", &values)]);
+            assert!(!gradients.is_finite().unwrap());
+            assert_eq!(gradients.non_finite().unwrap(), ["b"]);
         }
     }
 

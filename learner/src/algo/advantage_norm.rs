@@ -5,6 +5,33 @@
 
 use std::convert::Infallible;
 
+/// Advantages of a batch as they come out of the estimator.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AdvantageStatistics {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation over the batch.
+    pub std: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+/// Looks at every advantage of every unroll; zeros for an empty batch.
+#[must_use]
+pub fn advantage_statistics(advantages: &[f32]) -> AdvantageStatistics {
+    if advantages.is_empty() {
+        return AdvantageStatistics::default();
+    }
+    let all = || advantages.iter().map(|&a| f64::from(a));
+    let count = advantages.len() as f64;
+    let mean = all().sum::<f64>() / count;
+    let variance = all().map(|a| (a - mean).powi(2)).sum::<f64>() / count;
+    let (min, max) = all().fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), a| (min.min(a), max.max(a)));
+    AdvantageStatistics { mean, std: variance.sqrt(), min, max }
+}
+
 /// Normalises in place over every advantage of every unroll; a constant batch becomes zeros.
 pub fn normalize_advantages(advantages: &mut [Vec<f32>]) {
     let Ok(()) = normalize_advantages_over(advantages, |_| Ok::<(), Infallible>(()));
@@ -35,7 +62,14 @@ pub fn normalize_advantages_over<E>(
 
 #[cfg(test)]
 mod tests {
-    use super::normalize_advantages;
+    use super::*;
+
+    #[test]
+    fn statistics_are_those_of_the_whole_batch() {
+        let expected = AdvantageStatistics { mean: 3.0, std: 3.5f64.sqrt(), min: 1.0, max: 6.0 };
+        assert_eq!(advantage_statistics(&[1.0, 2.0, 3.0, 6.0]), expected);
+        assert_eq!(advantage_statistics(&[]), AdvantageStatistics::default());
+    }
 
     #[test]
     fn mean_and_variance_are_taken_over_the_whole_batch() {

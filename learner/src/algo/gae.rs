@@ -50,38 +50,52 @@ pub struct GaeOutput {
 /// terminal. Returns `None` when lengths disagree or there are not as many truncation values as truncated steps.
 #[must_use]
 pub fn compute_gae(config: GaeConfig, input: GaeInput<'_>) -> Option<GaeOutput> {
+    let successors = successors(config.time_limit_is_terminal, input)?;
+    let mut advantages = vec![0.0f32; successors.len()];
+    let mut next_advantage = 0.0f64;
+    for (t, next) in successors.iter().enumerate().rev() {
+        if !next.continues {
+            next_advantage = 0.0;
+        }
+        let delta = f64::from(input.rewards[t]) + config.discount * next.value - f64::from(input.values[t]);
+        next_advantage = delta + config.discount * config.gae_lambda * next_advantage;
+        advantages[t] = next_advantage as f32;
+    }
+    let value_targets = advantages.iter().zip(input.values).map(|(a, v)| a + v).collect();
+    Some(GaeOutput { advantages, value_targets })
+}
+
+/// What follows a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Successor {
+    /// Value of the next frame: 0 when the episode terminated, that of its final frame when it was truncated.
+    pub(super) value: f64,
+    /// Whether later steps belong to the same episode.
+    pub(super) continues: bool,
+}
+
+/// What follows each step of an unroll; `None` for an unroll that [`compute_gae`] refuses.
+pub(super) fn successors(time_limit_is_terminal: bool, input: GaeInput<'_>) -> Option<Vec<Successor>> {
     let steps = input.rewards.len();
     let same = [input.values.len(), input.is_first_next.len(), input.terminated.len(), input.truncated.len()]
         .iter()
         .all(|&length| length == steps);
-    let cuts = input.truncated.iter().zip(input.terminated).filter(|(truncated, _)| **truncated).count();
+    let cuts = input.truncated.iter().filter(|&&truncated| truncated).count();
     if !same || cuts != input.truncation_values.len() {
         return None;
     }
-    let mut advantages = vec![0.0f32; steps];
-    let mut cut = cuts;
-    let mut next_value = f64::from(input.bootstrap_value);
-    let mut next_advantage = 0.0f64;
-    for t in (0..steps).rev() {
-        let truncation_value = if input.truncated[t] {
-            cut -= 1;
-            f64::from(input.truncation_values[cut])
-        } else {
-            0.0
-        };
-        if input.terminated[t] || input.truncated[t] || input.is_first_next[t] {
-            let bootstraps = input.truncated[t] && !input.terminated[t] && !config.time_limit_is_terminal;
-            next_value = if bootstraps { truncation_value } else { 0.0 };
-            next_advantage = 0.0;
+    let mut truncation_values = input.truncation_values.iter();
+    let later_values = input.values.iter().skip(1).chain([&input.bootstrap_value]);
+    let successor = |(t, &value): (usize, &f32)| {
+        let cut = if input.truncated[t] { truncation_values.next().copied() } else { None };
+        if !(input.terminated[t] || input.truncated[t] || input.is_first_next[t]) {
+            return Successor { value: f64::from(value), continues: true };
         }
-        let value = f64::from(input.values[t]);
-        let delta = f64::from(input.rewards[t]) + config.discount * next_value - value;
-        next_advantage = delta + config.discount * config.gae_lambda * next_advantage;
-        advantages[t] = next_advantage as f32;
-        next_value = value;
-    }
-    let value_targets = advantages.iter().zip(input.values).map(|(a, v)| a + v).collect();
-    Some(GaeOutput { advantages, value_targets })
+        let bootstraps = !input.terminated[t] && !time_limit_is_terminal;
+        let value = cut.filter(|_| bootstraps).map_or(0.0, f64::from);
+        Successor { value, continues: false }
+    };
+    Some(later_values.take(steps).enumerate().map(successor).collect())
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use vpt_policy::ValueGradient;
 use crate::algo::gae::GaeConfig;
 use crate::algo::kl::KlDirection;
 use crate::algo::ppg::AuxCoefficients;
+use crate::algo::vtrace::VtraceConfig;
+use crate::error::LearnerError;
 
 /// Behavioural cloning, `[learner.bc]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,6 +134,13 @@ pub struct PpgConfig {
     pub discount: f64,
     /// Lambda of the advantage estimator.
     pub gae_lambda: f64,
+    /// Corrects advantages and value targets of unrolls that older weights acted in (V-trace); costs a forward pass over
+    /// those unrolls.
+    pub vtrace: bool,
+    /// Bound of V-trace's weight on each temporal difference.
+    pub vtrace_rho_clip: f64,
+    /// Bound of V-trace's weight on what follows; at most `vtrace_rho_clip`.
+    pub vtrace_c_clip: f64,
     /// Probability ratios are clipped to 1 +- this; 0 switches clipping off.
     pub clip: f64,
     /// Weight of the value loss in the policy phase.
@@ -150,6 +159,10 @@ pub struct PpgConfig {
     pub aux_unrolls: usize,
     /// Passes of an auxiliary phase; 0 switches it off.
     pub aux_epochs: u64,
+    /// Passes of auxiliary phases over one unroll at most: above 0 an unroll stays for the auxiliary phases after the
+    /// first one until it has had that many (the newest `aux_unrolls` stay at most; they are not part of checkpoints and
+    /// gather anew after a restart). 0: an unroll serves one auxiliary phase, `aux_epochs` passes.
+    pub aux_max_reuse: u64,
     /// Weight of the auxiliary head's loss.
     pub aux_value_coef: f64,
     /// Weight of the true head's loss in the auxiliary phase.
@@ -181,6 +194,9 @@ pub struct PpgConfig {
     pub value_warmup_phases: u64,
     /// Bytes of the frozen policy's recurrent states, one per slot; the least recently used are evicted.
     pub frozen_state_bytes: usize,
+    /// Policy phases between two measurements of how far one moves the policy (exact KL over one unroll, which costs a
+    /// forward pass over it); 0 never measures.
+    pub true_kl_every_phases: u64,
     /// Episodes over which the mean return is reported.
     pub return_window: usize,
 }
@@ -195,6 +211,9 @@ impl Default for PpgConfig {
             epochs: 1,
             discount: 0.999,
             gae_lambda: 0.95,
+            vtrace: false,
+            vtrace_rho_clip: 1.0,
+            vtrace_c_clip: 1.0,
             clip: 0.2,
             value_coef: 0.5,
             entropy_coef: 0.0,
@@ -204,6 +223,7 @@ impl Default for PpgConfig {
             policy_phases_per_aux: 8,
             aux_unrolls: 0,
             aux_epochs: 1,
+            aux_max_reuse: 0,
             aux_value_coef: 0.5,
             aux_true_value_coef: 0.5,
             beta_clone: 1.0,
@@ -219,6 +239,7 @@ impl Default for PpgConfig {
             normalize_advantages: true,
             value_warmup_phases: 0,
             frozen_state_bytes: 256 << 20,
+            true_kl_every_phases: 4,
             return_window: 100,
         }
     }
@@ -232,6 +253,33 @@ impl PpgConfig {
             discount: self.discount,
             gae_lambda: self.gae_lambda,
             time_limit_is_terminal: self.time_limit_is_terminal,
+        }
+    }
+
+    /// The off-policy correction's share of the settings.
+    #[must_use]
+    pub fn vtrace(&self) -> VtraceConfig {
+        VtraceConfig { gae: self.gae(), rho_clip: self.vtrace_rho_clip, c_clip: self.vtrace_c_clip }
+    }
+
+    /// Checks what belongs to this stage alone; `continues_exactly` where a restart must go on bit for bit.
+    pub(super) fn validate(&self, continues_exactly: bool) -> Result<(), LearnerError> {
+        let rules = [
+            (
+                "ppg.vtrace_c_clip",
+                self.vtrace_c_clip > 0.0 && self.vtrace_c_clip <= self.vtrace_rho_clip,
+                "must be above 0 and at most ppg.vtrace_rho_clip",
+            ),
+            (
+                "ppg.aux_max_reuse",
+                self.aux_max_reuse == 0 || !continues_exactly,
+                "must be 0 when learner.deterministic is true or learner.journal.mode is \"payload\": unrolls that wait \
+                 for another auxiliary phase are not part of checkpoints",
+            ),
+        ];
+        match rules.into_iter().find(|(_, holds, _)| !holds) {
+            Some((key, _, reason)) => Err(LearnerError::Config { key, reason: reason.into() }),
+            None => Ok(()),
         }
     }
 

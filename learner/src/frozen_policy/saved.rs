@@ -6,7 +6,8 @@ use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use vpt_policy::RecurrentState;
 
-use super::{FrozenPolicy, Stream};
+use super::FrozenPolicy;
+use super::streams::{Stream, StreamNetwork};
 use crate::error::LearnerError;
 use crate::experience::SlotKey;
 use crate::lanes;
@@ -26,8 +27,7 @@ struct SavedStream {
 impl FrozenPolicy {
     /// Every stream, the least recently used first.
     pub(crate) fn streams_to_bytes(&self) -> Result<Vec<u8>, LearnerError> {
-        let mut streams: Vec<_> = self.streams.iter().collect();
-        streams.sort_by_key(|(_, stream)| stream.touched);
+        let streams = self.streams.by_last_use();
         let saved: Vec<SavedStream> = streams
             .iter()
             .map(|(slot, stream)| SavedStream {
@@ -39,11 +39,7 @@ impl FrozenPolicy {
             })
             .collect();
         let states: Vec<&RecurrentState> = streams.iter().map(|(_, stream)| &stream.state).collect();
-        let states = if states.is_empty() {
-            RecurrentState::initial(&self.config, 1, &self.compute.device)?
-        } else {
-            RecurrentState::cat(&states)?
-        };
+        let states = if states.is_empty() { self.network.initial()? } else { RecurrentState::cat(&states)? };
         let list = serde_json::to_string(&saved).map_err(|error| misfit(error.to_string()))?;
         lanes::to_bytes_with(&states, Some(HashMap::from([(STREAMS.to_owned(), list)])))
     }
@@ -58,12 +54,13 @@ impl FrozenPolicy {
         let list = list.ok_or_else(|| misfit("it lists no streams".to_owned()))?;
         let saved: Vec<SavedStream> =
             serde_json::from_str(list).map_err(|error| misfit(error.to_string()))?;
-        let states = lanes::from_bytes(bytes, &self.config, saved.len().max(1), &self.compute.device)?;
+        let device = &self.network.compute.device;
+        let states = lanes::from_bytes(bytes, &self.network.config, saved.len().max(1), device)?;
         self.streams.clear();
         for (row, saved) in saved.into_iter().enumerate() {
             let SavedStream { actor_id, incarnation, slot, next_sequence, masked_left } = saved;
-            let stream = Stream { state: states.row(row)?, next_sequence, masked_left, touched: 0 };
-            self.store(SlotKey { actor_id, incarnation, slot }, stream);
+            let stream = Stream::new(states.row(row)?, next_sequence, masked_left);
+            self.streams.store(SlotKey { actor_id, incarnation, slot }, stream);
         }
         Ok(())
     }
@@ -71,4 +68,85 @@ impl FrozenPolicy {
 
 fn misfit(reason: String) -> LearnerError {
     LearnerError::FrozenStreams { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{experiences, frozen, row_bytes};
+    use super::*;
+
+    fn logits(policy: &mut FrozenPolicy, unrolls: &[crate::experience::Experience]) -> Vec<f32> {
+        let outputs = policy.follow(unrolls).unwrap();
+        let logits = outputs.iter().map(|o| o.buttons_logits.flatten_all().unwrap().to_vec1().unwrap());
+        logits.collect::<Vec<Vec<f32>>>().concat()
+    }
+
+    #[test]
+    fn a_stream_goes_on_bit_for_bit() {
+        let unrolls = experiences(2, 6);
+        let (before, after) = unrolls.split_at(6);
+        let mut straight = frozen(1 << 20);
+        straight.follow(before).unwrap();
+        let bytes = straight.streams_to_bytes().unwrap();
+        let mut resumed = frozen(1 << 20);
+        resumed.load_streams(&bytes).unwrap();
+        assert_eq!(resumed.streams_to_bytes().unwrap(), bytes);
+        assert_eq!(logits(&mut resumed, after), logits(&mut straight, after));
+        assert_eq!(resumed.masked_steps, 0, "no gap");
+    }
+
+    #[test]
+    fn masking_goes_on_where_it_was() {
+        // The second unroll of a slot, its first one lost: six steps are not enough to be exact again.
+        let unrolls = experiences(1, 2).split_off(1);
+        let mut straight = frozen(1 << 20);
+        let mut unroll = unrolls[0].clone();
+        unroll.is_first = vec![0; 4];
+        straight.follow(std::slice::from_ref(&unroll)).unwrap();
+        let mut resumed = frozen(1 << 20);
+        resumed.load_streams(&straight.streams_to_bytes().unwrap()).unwrap();
+        unroll.sequence += 1;
+        let outputs = resumed.follow(&[unroll]).unwrap();
+        assert_eq!(outputs[0].mask, [0.0; 4]);
+    }
+
+    #[test]
+    fn the_least_recently_used_still_goes_first() {
+        let unrolls = experiences(2, 1);
+        let mut straight = frozen(1 << 20);
+        straight.follow(&[unrolls[1].clone()]).unwrap();
+        straight.follow(&[unrolls[0].clone()]).unwrap();
+        let bytes = straight.streams_to_bytes().unwrap();
+        let mut smaller = frozen(row_bytes());
+        smaller.load_streams(&bytes).unwrap();
+        let kept: Vec<_> = smaller.streams.by_last_use().into_iter().map(|(slot, _)| slot.clone()).collect();
+        assert_eq!(kept, [unrolls[0].slot.clone()]);
+    }
+
+    #[test]
+    fn no_streams_are_saved_too() {
+        let bytes = frozen(1 << 20).streams_to_bytes().unwrap();
+        let mut policy = frozen(1 << 20);
+        policy.follow(&experiences(1, 1)).unwrap();
+        policy.load_streams(&bytes).unwrap();
+        assert!(policy.streams.by_last_use().is_empty());
+    }
+
+    #[test]
+    fn misfits_are_named() {
+        let mut policy = frozen(1 << 20);
+        policy.follow(&experiences(2, 1)).unwrap();
+        let load = |bytes: &[u8]| frozen(1 << 20).load_streams(bytes).unwrap_err().to_string();
+        let states = policy.network.initial().unwrap();
+        assert!(load(&lanes::to_bytes(&states).unwrap()).contains("lists no streams"));
+        let with = |list: &str| {
+            let metadata = HashMap::from([(STREAMS.to_owned(), list.to_owned())]);
+            load(&lanes::to_bytes_with(&states, Some(metadata)).unwrap())
+        };
+        assert!(with("[{}]").contains("actor_id"), "{}", with("[{}]"));
+        let one = r#"{"actor_id":"a","incarnation":1,"slot":0,"next_sequence":1,"masked_left":0}"#;
+        let message = with(&format!("[{one},{one}]"));
+        assert!(message.contains("layer0.mask"), "two streams, one state: {message}");
+        assert!(frozen(1 << 20).load_streams(b"torn").is_err());
+    }
 }

@@ -2,6 +2,9 @@
 
 use candle_core::Device;
 
+mod double;
+mod long_stream;
+
 use super::*;
 use crate::algo::gae::GaeConfig;
 use crate::config::PpgConfig;
@@ -15,7 +18,7 @@ fn parameters() -> Parameters {
     Parameters::init(&tiny(), 3, &Device::Cpu).unwrap()
 }
 
-fn frozen(max_bytes: usize) -> FrozenPolicy {
+pub(super) fn frozen(max_bytes: usize) -> FrozenPolicy {
     let parameters = parameters().to_safetensors(ExportDType::F32, true).unwrap();
     FrozenPolicy::new(
         crate::compute::Compute::cpu(),
@@ -26,7 +29,7 @@ fn frozen(max_bytes: usize) -> FrozenPolicy {
     .unwrap()
 }
 
-fn experiences(slots: u32, unrolls: u32) -> Vec<Experience> {
+pub(super) fn experiences(slots: u32, unrolls: u32) -> Vec<Experience> {
     let gae: GaeConfig = PpgConfig::default().gae();
     let parameters = parameters();
     let mut slots: Vec<_> = (0..slots).map(|slot| SyntheticSlot::new(&tiny(), slot, 5)).collect();
@@ -39,6 +42,12 @@ fn experiences(slots: u32, unrolls: u32) -> Vec<Experience> {
             slots.iter_mut().map(play).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// Memory of one stream.
+pub(super) fn row_bytes() -> usize {
+    let config = tiny();
+    config.n_recurrence_layers * config.maxlen() * (8 * config.hidsize + 1)
 }
 
 fn difference(a: &Tensor, b: &Tensor) -> f32 {
@@ -73,18 +82,13 @@ fn after_a_gap_the_memory_is_masked_until_it_is_full_or_an_episode_starts() {
     assert_eq!(outputs[1].mask, [0.0, 0.0, 1.0, 1.0]);
     assert!(outputs[2].mask.iter().all(|&kept| kept == 1.0));
     assert_eq!(frozen.masked_steps, 2);
-    let mut left = 3;
-    assert_eq!(mask(&mut left, &[0, 0, 0, 0]), [0.0, 0.0, 0.0, 1.0]);
-    assert_eq!(left, 0);
 }
 
 #[test]
 fn the_store_stays_within_its_bytes_and_forgets_the_least_recent() {
-    let config = tiny();
-    let row = config.n_recurrence_layers * config.maxlen() * (8 * config.hidsize + 1);
-    let mut frozen = frozen(2 * row);
+    let mut frozen = frozen(2 * row_bytes());
     let unrolls = experiences(3, 1);
     frozen.follow(&unrolls).unwrap();
-    assert_eq!(frozen.streams.len(), 2);
-    assert!(!frozen.streams.contains_key(&unrolls[0].slot), "the least recently used goes first");
+    let kept: Vec<_> = frozen.streams.by_last_use().into_iter().map(|(slot, _)| slot).collect();
+    assert_eq!(kept, [&unrolls[1].slot, &unrolls[2].slot], "the least recently used goes first");
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use vpt_policy::{ExportDType, Parameters, PolicyConfig};
 
+mod health;
+
 use super::*;
 use crate::checkpoint::Weights;
 use crate::config::{LearnerConfig, PublishDType, Stage};
@@ -67,8 +69,7 @@ fn loop_over<'a>(
     frozen: Option<FrozenPolicy>,
 ) -> PpgLoop<'a> {
     let config = bench.session.setup.learner.ppg.clone();
-    let session = &mut bench.session;
-    PpgLoop { session, trainer, frozen, config, buffer: Vec::new(), buffered_phases: 0, at_checkpoint: 0 }
+    PpgLoop::new(&mut bench.session, trainer, frozen, config)
 }
 
 /// The state travels with the unroll, so the network that acted finds its own probabilities again.

@@ -4,6 +4,7 @@ use super::*;
 use crate::admission::UnrollSpec;
 use crate::checkpoint::{CheckpointFolder, POLICY_FILE, Weights};
 use crate::config::{LearnerConfig, Stage};
+use crate::event_log::EventLog;
 use crate::queue::UnrollQueue;
 use std::time::Duration;
 use vpt_policy::PolicyConfig;
@@ -37,7 +38,7 @@ pub(crate) fn bench(learner: LearnerConfig, policy: &PolicyConfig) -> Bench {
         shutdown: CancellationToken::new(),
         stopwatch: Stopwatch::new(),
         checkpoints: Some(CheckpointWriter::start(checkpoints, journal, None).unwrap()),
-        log: Some(log),
+        log: Some(LogWriter::start(log, Arc::new(Journal::off())).unwrap()),
         version: Version::new(epoch, 0),
         returns: ReturnWindow::default(),
         consumed: 0,
