@@ -5,10 +5,8 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use candle_core::backend::BackendStorage;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, Device, Storage, Tensor};
-use cudarc::driver::DevicePtr;
 use cudarc::nccl::safe::{Comm, Id, ReduceOp};
 
 use crate::error::Result;
@@ -30,7 +28,7 @@ pub(super) fn new_id() -> Result<[u8; 128]> {
     // The bindings panic where the library lacks a function.
     match catch_unwind(Id::new) {
         Ok(Ok(id)) => Ok(id.internal().map(|byte| byte as u8)),
-        Ok(Err(error)) => fail("no id", error),
+        Ok(Err(error)) => fail("no id", error.0),
         Err(_) => fail("no id", "the library is too old"),
     }
 }
@@ -40,6 +38,9 @@ pub(super) struct Communicator {
     comm: ManuallyDrop<Comm>,
     device: Device,
 }
+
+// SAFETY: NCCL has a communicator used by one thread at a time, whichever it is; this one is not `Sync`.
+unsafe impl Send for Communicator {}
 
 impl fmt::Debug for Communicator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,7 +54,7 @@ impl Communicator {
         let id = Id::uninit(id.map(|byte| byte as std::ffi::c_char));
         match catch_unwind(AssertUnwindSafe(|| Comm::from_rank(stream, rank, count, id))) {
             Ok(Ok(comm)) => Ok(Self { comm: ManuallyDrop::new(comm), device: device.clone() }),
-            Ok(Err(error)) => fail("the GPUs cannot be connected", error),
+            Ok(Err(error)) => fail("the GPUs cannot be connected", error.0),
             Err(_) => fail("the GPUs cannot be connected", "the library is too old"),
         }
     }
@@ -68,7 +69,7 @@ impl Communicator {
         let numbers = storage.as_cuda_slice::<f32>()?.slice(start..end);
         // SAFETY: the sum fills it before it is read.
         let mut sums = unsafe { device.alloc::<f32>(end - start)? };
-        self.comm.all_reduce(&numbers, &mut sums, &ReduceOp::Sum).or_else(|error| fail("sum", error))?;
+        self.comm.all_reduce(&numbers, &mut sums, &ReduceOp::Sum).or_else(|error| fail("sum", error.0))?;
         let done = stream.record_event(None).or_else(|error| fail("sum", error))?;
         let deadline = Instant::now() + patience;
         while !done.is_complete() {
