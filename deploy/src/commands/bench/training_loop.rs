@@ -142,6 +142,8 @@ fn config(args: &BenchLoopArgs, order: Order) -> anyhow::Result<RunConfig> {
     learner.deterministic = order == Order::Deterministic;
     learner.schedule.actors = u32::try_from(args.actors)?;
     learner.checkpoint.every_phases = ENDLESS;
+    // Room for what the schedule lets actors be ahead.
+    learner.admission.queue_unrolls = args.slots * 16;
     let ppg = &mut learner.ppg;
     ppg.total_env_steps = ENDLESS;
     (ppg.batch_unrolls, ppg.minibatch_unrolls) = (MINIBATCH_UNROLLS, MINIBATCH_UNROLLS);

@@ -58,6 +58,7 @@ impl Cluster {
             if let Ok(status) = fetch_status(&self.endpoints.learner).await {
                 meter.add(opened.elapsed().as_secs_f64(), status.env_steps_trained);
             }
+            self.check_restarts()?;
             match meter.since_first() {
                 Some(measured) if measured > warm_up + seconds => break,
                 None if opened.elapsed().as_secs_f64() > START_SECONDS => {
@@ -66,18 +67,26 @@ impl Cluster {
                 _ => {}
             }
         }
-        let restarts: u64 = self.supervisor.restarts().values().sum();
-        if restarts > 0 {
-            bail!("{restarts} processes failed during the measurement");
-        }
         meter.rate(warm_up)
+    }
+
+    /// Refuses to measure what does not run through.
+    fn check_restarts(&self) -> anyhow::Result<()> {
+        let restarts = self.supervisor.restarts();
+        let Some(name) = restarts.keys().next() else { return Ok(()) };
+        let log = self.dir.join("logs").join(format!("{name}.log"));
+        let text = fs::read_to_string(log).unwrap_or_default();
+        bail!("{name} failed: {}", text.trim_end().lines().last().unwrap_or("its log is empty"))
     }
 
     /// Waits until the learner has trained to its end: the hash of the weights of its last checkpoint.
     pub(super) async fn final_weights(&self) -> anyhow::Result<String> {
-        tokio::select! {
-            ended = self.supervisor.wait("learner") => ended?,
-            () = self.stop.cancelled() => bail!("stopped"),
+        loop {
+            tokio::select! {
+                ended = self.supervisor.wait("learner") => break ended?,
+                () = self.stop.cancelled() => bail!("stopped"),
+                () = tokio::time::sleep(POLL) => self.check_restarts()?,
+            }
         }
         let latest = self.dir.join("checkpoints").join("latest");
         let loaded = vpt_learner::checkpoint::load_policy(&latest)?;
