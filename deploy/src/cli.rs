@@ -256,6 +256,8 @@ pub enum BenchCommand {
     Env(BenchEnvArgs),
     /// Acting and training steps of a published network on this CPU, in every precision, against PyTorch.
     Policy(BenchPolicyArgs),
+    /// Frames per second trained on end to end, every role a process of its own, against Sample Factory.
+    Loop(BenchLoopArgs),
     /// The process that `bench policy` measures.
     #[command(hide = true)]
     PolicyWorker(BenchPolicyWorkerArgs),
@@ -285,6 +287,47 @@ pub struct BenchPolicyArgs {
     /// A Python with torch to compare with, in the same run.
     #[arg(long, value_name = "PYTHON")]
     pub peers: Option<PathBuf>,
+}
+
+/// Arguments of `vpt bench loop`.
+#[derive(Debug, Args)]
+pub struct BenchLoopArgs {
+    /// World to step: null (one fixed frame at no cost) or native.
+    #[arg(long, default_value = "null")]
+    pub world: String,
+    /// Network: linear (the heads on averages over quarters of a 128x128 frame) or tiny (64x64).
+    #[arg(long, default_value = "linear")]
+    pub net: String,
+    /// Actor processes.
+    #[arg(long, default_value_t = 2)]
+    pub actors: usize,
+    /// Env slots of all actors together, and of the peer.
+    #[arg(long, default_value_t = 16)]
+    pub slots: usize,
+    /// Threads of a training step.
+    #[arg(long, default_value_t = 2)]
+    pub learner_threads: usize,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 15.0)]
+    pub seconds: f64,
+    /// Seconds from the first trained step to the start of a measurement.
+    #[arg(long, default_value_t = 5.0)]
+    pub warm_up: f64,
+    /// Measurements of each kind; medians are reported.
+    #[arg(long, default_value_t = 3, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub rounds: usize,
+    /// Measure deterministic training too, and check that two runs end with the same weights.
+    #[arg(long)]
+    pub deterministic: bool,
+    /// Updates after which the weights of two deterministic runs are compared; 0 leaves that out.
+    #[arg(long, default_value_t = 1000)]
+    pub updates: u64,
+    /// A Python with sample-factory to compare with, in the same run.
+    #[arg(long, value_name = "PYTHON")]
+    pub peers: Option<PathBuf>,
+    /// Processes of the peer that step its environments.
+    #[arg(long, default_value_t = 2)]
+    pub peer_workers: usize,
 }
 
 /// Arguments of the process that `vpt bench policy` measures.

@@ -12,10 +12,25 @@ pub(crate) const BLOCKS_PER_STACK: usize = 2;
 /// Basis functions of the relative attention bias (`b_nd` rows).
 pub(crate) const RELATIVE_BASES: usize = 10;
 
+/// Which network it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkKind {
+    /// OpenAI's: an IMPALA CNN and transformer blocks.
+    #[default]
+    Transformer,
+    /// The heads alone on averages over a few squares of the frame, without memory: next to no work, for measuring what
+    /// surrounds a network. `hidsize` is 3 times the number of squares; of the other keys only `image_size` and
+    /// `temperature` count.
+    Linear,
+}
+
 /// The shape of a policy network. Two equal configurations have equal parameter names and shapes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyConfig {
+    /// "transformer" (the published networks) or "linear" (for benches).
+    pub kind: NetworkKind,
     /// Side of the square input frame in pixels (64 for tiny, 128 as published).
     pub image_size: usize,
     /// Multiplier of `impala_chans`.
@@ -49,6 +64,7 @@ impl PolicyConfig {
     #[must_use]
     pub fn tiny() -> Self {
         Self {
+            kind: NetworkKind::Transformer,
             image_size: 64,
             impala_width: 1,
             impala_chans: vec![16, 16, 32],
@@ -59,6 +75,19 @@ impl PolicyConfig {
             n_recurrence_layers: 2,
             pointwise_ratio: 4,
             temperature: 2.0,
+        }
+    }
+
+    /// Averages over the four quarters of a published frame, and the heads.
+    #[must_use]
+    pub fn linear() -> Self {
+        Self {
+            kind: NetworkKind::Linear,
+            image_size: 128,
+            hidsize: 12,
+            n_recurrence_layers: 0,
+            temperature: 1.0,
+            ..Self::tiny()
         }
     }
 
@@ -82,6 +111,7 @@ impl PolicyConfig {
 
     fn published(hidsize: usize, impala_width: usize, attention_heads: usize) -> Self {
         Self {
+            kind: NetworkKind::Transformer,
             image_size: 128,
             impala_width,
             impala_chans: vec![16, 32, 32],
@@ -119,6 +149,11 @@ impl PolicyConfig {
         [first, second, second.div_ceil(2)]
     }
 
+    /// Squares along a side that the linear network averages over.
+    pub(crate) fn pooled_cells(&self) -> usize {
+        (self.hidsize / 3).isqrt()
+    }
+
     /// Width of one attention head.
     pub(crate) fn head_size(&self) -> usize {
         self.hidsize / self.attention_heads
@@ -138,6 +173,12 @@ impl PolicyConfig {
         let fail = |key, reason: String| Err(PolicyError::Config { key, reason });
         if !(8..=1024).contains(&self.image_size) {
             return fail("image_size", format!("{} is outside 8..=1024 pixels", self.image_size));
+        }
+        if !self.temperature.is_finite() || self.temperature <= 0.0 {
+            return fail("temperature", format!("{} is not a positive number", self.temperature));
+        }
+        if self.kind == NetworkKind::Linear {
+            return self.validate_linear();
         }
         if self.impala_chans.len() != 3 || self.impala_chans.contains(&0) {
             let reason = format!("needs three positive channel counts, got {:?}", self.impala_chans);
@@ -169,8 +210,22 @@ impl PolicyConfig {
             );
             return fail("attention_memory_size", reason);
         }
-        if !self.temperature.is_finite() || self.temperature <= 0.0 {
-            return fail("temperature", format!("{} is not a positive number", self.temperature));
+        Ok(())
+    }
+
+    fn validate_linear(&self) -> Result<()> {
+        let fail = |key, reason: String| Err(PolicyError::Config { key, reason });
+        let cells = self.pooled_cells();
+        if cells == 0 || self.hidsize != 3 * cells * cells || !self.image_size.is_multiple_of(cells) {
+            let reason = format!(
+                "{} is not 3 times the square of a divisor of image_size {}",
+                self.hidsize, self.image_size
+            );
+            return fail("hidsize", reason);
+        }
+        if self.n_recurrence_layers != 0 {
+            let reason = format!("{} must be 0: a linear network has no memory", self.n_recurrence_layers);
+            return fail("n_recurrence_layers", reason);
         }
         Ok(())
     }
@@ -192,6 +247,7 @@ mod tests {
             assert_eq!(layout::count(&config), parameters);
         }
         PolicyConfig::tiny().validate().unwrap();
+        PolicyConfig::linear().validate().unwrap();
         assert_eq!(PolicyConfig::tiny().maxlen(), 32);
         assert_eq!(PolicyConfig::three_x().conv_channels(), [192, 384, 384]);
     }
@@ -227,6 +283,10 @@ mod tests {
             ("temperature", PolicyConfig { temperature: 0.0, ..tiny.clone() }),
             ("temperature", PolicyConfig { temperature: f32::NAN, ..tiny.clone() }),
             ("n_recurrence_layers", PolicyConfig { n_recurrence_layers: 0, ..tiny }),
+            ("hidsize", PolicyConfig { hidsize: 24, ..PolicyConfig::linear() }),
+            ("hidsize", PolicyConfig { image_size: 127, ..PolicyConfig::linear() }),
+            ("n_recurrence_layers", PolicyConfig { n_recurrence_layers: 1, ..PolicyConfig::linear() }),
+            ("temperature", PolicyConfig { temperature: 0.0, ..PolicyConfig::linear() }),
         ] {
             let text = config.validate().unwrap_err().to_string();
             assert!(text.contains(key), "{key}: {text}");

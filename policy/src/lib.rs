@@ -32,7 +32,7 @@ mod recurrent_state;
 mod rng;
 mod value_normalizer;
 
-pub use config::PolicyConfig;
+pub use config::{NetworkKind, PolicyConfig};
 pub use error::{PolicyError, Result};
 pub use gradients::Gradients;
 pub use inverse_dynamics_config::InverseDynamicsConfig;

@@ -9,8 +9,10 @@ mod heads;
 mod impala_cnn;
 mod inverse_dynamics;
 mod masked_attention;
+mod mean_pool;
 mod residual_recurrent_block;
 mod temporal_conv;
+mod transformer;
 mod unmasked_attention;
 mod visibility;
 
@@ -18,18 +20,16 @@ pub use inverse_dynamics::{InverseDynamics, InverseDynamicsOutput};
 
 use candle_core::{DType, Tensor};
 
-use crate::config::PolicyConfig;
+use crate::config::{NetworkKind, PolicyConfig};
 use crate::device;
 use crate::error::{PolicyError, Result};
 use crate::ops::scope;
 use crate::parameters::Parameters;
 use crate::precision::Precision;
 use crate::recurrent_state::RecurrentState;
-use fan_in::{FanIn, Norm};
 use heads::Heads;
-use impala_cnn::ImpalaCnn;
-use residual_recurrent_block::ResidualRecurrentBlock;
-use visibility::Visibility;
+use mean_pool::MeanPool;
+use transformer::Transformer;
 
 /// Whether the true value head's gradient reaches the trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,13 +45,17 @@ pub enum ValueGradient {
 #[derive(Debug, Clone)]
 pub struct Policy {
     config: PolicyConfig,
-    cnn: ImpalaCnn,
-    blocks: Vec<ResidualRecurrentBlock>,
-    last_layer: FanIn,
-    final_norm: Norm,
+    trunk: Trunk,
     heads: Heads,
     value_gradient: ValueGradient,
     precision: Precision,
+}
+
+/// What makes a latent of the frames.
+#[derive(Debug, Clone)]
+enum Trunk {
+    Transformer(Box<Transformer>),
+    Linear(MeanPool),
 }
 
 /// What the network says about a chunk of T steps of B environments.
@@ -80,14 +84,13 @@ impl Policy {
             let problem = "they are of another architecture than the configuration".to_owned();
             return Err(PolicyError::Weights { problems: vec![problem] });
         }
-        let blocks = (0..config.n_recurrence_layers)
-            .map(|i| ResidualRecurrentBlock::new(config, params, &format!("net.recurrent_layer.blocks.{i}")));
+        let trunk = match config.kind {
+            NetworkKind::Transformer => Trunk::Transformer(Box::new(Transformer::new(config, params)?)),
+            NetworkKind::Linear => Trunk::Linear(MeanPool::new(config)),
+        };
         Ok(Self {
             config: config.clone(),
-            cnn: ImpalaCnn::new(params)?,
-            blocks: blocks.collect::<Result<_>>()?,
-            last_layer: FanIn::new(params, "net.lastlayer")?,
-            final_norm: Norm::new(params, "net.final_ln")?,
+            trunk,
             heads: Heads::new(params, config.temperature)?,
             value_gradient: ValueGradient::default(),
             precision: Precision::default(),
@@ -106,11 +109,9 @@ impl Policy {
     /// # Errors
     /// When the weights are not on the CPU.
     pub fn for_acting(mut self, precision: Precision) -> Result<Self> {
-        self.cnn.pack(self.config.image_size, precision)?;
-        for block in &mut self.blocks {
-            block.pack(precision)?;
+        if let Trunk::Transformer(trunk) = &mut self.trunk {
+            trunk.pack(precision)?;
         }
-        self.last_layer.pack(precision)?;
         self.heads.pack(precision)?;
         Ok(self)
     }
@@ -121,7 +122,7 @@ impl Policy {
     /// # Errors
     /// A precision that networks cannot train in on the weights' device.
     pub fn with_precision(self, precision: Precision) -> Result<Self> {
-        device::check_training(self.final_norm.parameters()[0].device(), precision)?;
+        device::check_training(self.heads.device(), precision)?;
         Ok(Self { precision, ..self })
     }
 
@@ -148,27 +149,11 @@ impl Policy {
     fn run(&self, frames: &Tensor, is_first: &Tensor, state: &RecurrentState) -> Result<PolicyOutput> {
         let (batch, time) = self.check(frames, is_first)?;
         state.check(&self.config, batch)?;
-        let flags = is_first.flatten_all()?.to_vec1::<u8>()?;
-
-        // [B * T, E] from here to the heads.
-        let mut x = self.cnn.forward(&frames.flatten(0, 1)?)?;
-        let mut layers = Vec::with_capacity(self.blocks.len());
-        let mut visibility: Option<Visibility> = None;
-        for (block, memory) in self.blocks.iter().zip(&state.layers) {
-            let mask = memory.mask.flatten_all()?.to_vec1::<u8>()?;
-            // All layers of a state normally have the same mask.
-            let seen = match visibility.take() {
-                Some(seen) if seen.is_of(&mask) => seen,
-                _ => Visibility::new(mask, &flags, batch, frames.device())?,
-            };
-            let (y, new_memory) = block.forward(&x, memory, &seen, time)?;
-            visibility = Some(seen);
-            layers.push(new_memory);
-            x = y;
-        }
-        let latent = self.last_layer.linear(&x.relu()?)?;
-        let latent = self.final_norm.forward(&latent)?;
-
+        let (latent, state) = match &self.trunk {
+            Trunk::Transformer(trunk) => trunk.forward(frames, is_first, state)?,
+            // It remembers nothing, so episodes make no difference to it.
+            Trunk::Linear(pool) => (pool.forward(&frames.flatten(0, 1)?)?, state.clone()),
+        };
         let (buttons, camera) = self.heads.logits(&latent)?;
         let value_latent = match self.value_gradient {
             ValueGradient::Detach => latent.detach(),
@@ -179,7 +164,7 @@ impl Policy {
             camera_logits: camera.reshape((batch, time, ()))?,
             value: self.heads.value(&value_latent)?.reshape((batch, time))?,
             aux_value: self.heads.aux_value(&latent)?.map(|v| v.reshape((batch, time))).transpose()?,
-            state: RecurrentState { layers },
+            state,
         })
     }
 

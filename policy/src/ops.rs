@@ -36,7 +36,7 @@ pub(crate) use self::adam::{AdamStep, adam_update};
 pub use self::attention::{MemoryQuery, attention, memory_attention};
 pub use self::categorical::{entropy, kl, log_prob, log_sum_exp_rows};
 pub use self::conv::{conv3x3, conv3x3_relu_pool, norm_conv3x3_relu};
-pub use self::frames::frames_to_input;
+pub use self::frames::{frames_to_input, mean_pool_frames};
 pub use self::linear::{PackedLinear, linear};
 pub use self::norm::norm;
 pub use self::pool::max_pool_3x3_s2;

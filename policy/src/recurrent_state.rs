@@ -17,7 +17,8 @@ pub struct LayerState {
     pub values: Tensor,
 }
 
-/// All layers' memory for a batch of environments; never part of a gradient.
+/// All layers' memory for a batch of environments; never part of a gradient. A network without memory has no layers,
+/// and its state is one for any number of environments.
 #[derive(Debug, Clone)]
 pub struct RecurrentState {
     /// First block first.
@@ -51,7 +52,12 @@ impl RecurrentState {
         Ok(Self { layers: vec![layer; config.n_recurrence_layers] })
     }
 
-    /// Number of environments.
+    /// Whether the network has no memory.
+    fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// Number of environments; 0 where the network has no memory.
     #[must_use]
     pub fn batch(&self) -> usize {
         self.layers.first().map_or(0, |layer| layer.mask.dims().first().copied().unwrap_or(0))
@@ -60,9 +66,9 @@ impl RecurrentState {
     /// Environment `i` alone, B = 1, in its own storage.
     ///
     /// # Errors
-    /// When `i` is not below [`batch`](Self::batch).
+    /// When there is memory and `i` is not below [`batch`](Self::batch).
     pub fn row(&self, i: usize) -> Result<Self> {
-        if i >= self.batch() {
+        if i >= self.batch() && !self.is_empty() {
             return Err(PolicyError::input("row", format!("below {}", self.batch()), i.to_string()));
         }
         // A narrow of the first dimension is contiguous already, so the copy must be asked for.
@@ -111,7 +117,7 @@ impl RecurrentState {
     /// # Errors
     /// When the batch is not 1.
     pub fn to_raw(&self) -> Result<Vec<RawLayerState>> {
-        if self.batch() != 1 {
+        if self.batch() != 1 && !self.is_empty() {
             return Err(PolicyError::input("to_raw", "a state of one environment", self.batch().to_string()));
         }
         let raw = self.layers.iter().map(|layer| {

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, tensor::TensorView};
 use vpt_policy::{
-    Adam, AdamConfig, Gradients, Parameters, Policy, PolicyConfig, PolicyOutput, RecurrentState, WeightDecay,
-    device, distribution,
+    Adam, AdamConfig, Gradients, NetworkKind, Parameters, Policy, PolicyConfig, PolicyOutput, RecurrentState,
+    WeightDecay, device, distribution,
 };
 
 const TOLERANCE: f32 = 5e-5;
@@ -27,6 +27,7 @@ const SIDE: usize = 128;
 
 fn config() -> PolicyConfig {
     PolicyConfig {
+        kind: NetworkKind::Transformer,
         image_size: SIDE,
         impala_width: 1,
         impala_chans: vec![4, 6, 2],

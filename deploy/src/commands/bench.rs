@@ -2,6 +2,7 @@
 
 mod env;
 mod policy;
+mod training_loop;
 mod worker;
 
 use crate::cli::BenchCommand;
@@ -10,6 +11,15 @@ pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Env(args) => env::run(&args),
         BenchCommand::Policy(args) => policy::run(&args),
+        BenchCommand::Loop(args) => training_loop::run(&args),
         BenchCommand::PolicyWorker(args) => policy::worker(&args),
     }
+}
+
+/// The middle of `values`, of which there must be one at least.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { 0.5 * (sorted[middle - 1] + sorted[middle]) }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use crate::error::Result;
 use crate::ops::{self, PackedLinear};
@@ -48,6 +48,10 @@ impl Linear {
     pub(super) fn new(params: &Parameters, name: &str) -> Result<Self> {
         let weight = params.get(&format!("{name}.weight"))?.clone();
         Ok(Self { weight, bias: params.find(&format!("{name}.bias")).cloned(), packed: None })
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        self.weight.device()
     }
 
     /// Packs the weights for acting in `precision`; a packed layer stays as it is.

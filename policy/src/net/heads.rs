@@ -1,6 +1,6 @@
 //! The four linear heads on the one latent: buttons, camera, value and auxiliary value.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use super::fan_in::Linear;
 use crate::error::Result;
@@ -27,6 +27,11 @@ impl Heads {
             aux_value: has_aux.then(|| Linear::new(params, aux)).transpose()?,
             temperature: f64::from(temperature),
         })
+    }
+
+    /// Where the weights are.
+    pub(super) fn device(&self) -> &Device {
+        self.value.device()
     }
 
     /// Packs all weights for acting in `precision`; the value heads', a row each, as f32.

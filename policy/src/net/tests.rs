@@ -1,5 +1,7 @@
 //! The network against itself: stepping, resets, gradients.
 
+mod linear;
+
 use candle_core::Device;
 
 use super::*;

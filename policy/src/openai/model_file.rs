@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::error::OpenAiError;
 use super::pickle::{self, NodeId, Pickle};
-use crate::config::PolicyConfig;
+use crate::config::{NetworkKind, PolicyConfig};
 use crate::inverse_dynamics_config::{CONV3D_TAPS, InverseDynamicsConfig};
 use arguments::{Arguments, Expected};
 
@@ -85,6 +85,7 @@ fn is_inverse_dynamics(pickle: &Pickle, model: &Arguments<'_>, net: &Arguments<'
 fn policy(net: &Arguments<'_>, head: &Arguments<'_>) -> Result<PolicyConfig, OpenAiError> {
     let shared = PolicyConfig::two_x();
     let config = PolicyConfig {
+        kind: NetworkKind::Transformer,
         image_size: image_size(net, 3)?,
         impala_width: net.required_size("impala_width")?,
         impala_chans: net.sizes("impala_chans")?.unwrap_or(shared.impala_chans),

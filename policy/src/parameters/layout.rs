@@ -2,7 +2,7 @@
 
 use super::Architecture;
 use crate::action::{BUTTONS, CAMERA, CAMERA_AXES, CAMERA_BINS, KEYS};
-use crate::config::{BLOCKS_PER_STACK, CNN_OUT_SIZE, PolicyConfig, RELATIVE_BASES};
+use crate::config::{BLOCKS_PER_STACK, CNN_OUT_SIZE, NetworkKind, PolicyConfig, RELATIVE_BASES};
 use crate::inverse_dynamics_config::{CONV3D_TAPS, InverseDynamicsConfig};
 
 pub(crate) const RUNNING_MEAN: &str = "value_head.normalizer.running_mean";
@@ -152,7 +152,9 @@ impl List {
 
     fn policy(&mut self, config: &PolicyConfig) {
         let hid = config.hidsize;
-        self.trunk(&config.into());
+        if config.kind == NetworkKind::Transformer {
+            self.trunk(&config.into());
+        }
         self.head("pi_head.buttons.linear_layer", BUTTONS, hid);
         self.head("pi_head.camera.linear_layer", CAMERA, hid);
         self.head("aux_value_head.linear", 1, hid);

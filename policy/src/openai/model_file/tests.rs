@@ -71,6 +71,7 @@ fn tiny_inverse_dynamics() -> Value {
 fn a_file_of_the_published_nesting_is_read() {
     let path = format!("{}/tests/fixtures/openai/policy_tiny.model", env!("CARGO_MANIFEST_DIR"));
     let expected = PolicyConfig {
+        kind: NetworkKind::Transformer,
         image_size: 128,
         impala_width: 1,
         impala_chans: vec![4, 6, 2],

@@ -10,6 +10,7 @@ use vpt_policy::{Policy, PolicyConfig, Precision, RecurrentState, distribution};
 
 use super::cases::{Case, Op};
 use super::work;
+use crate::commands::bench::median;
 use crate::commands::bench::worker::Worker;
 
 /// What one case took.
@@ -127,11 +128,4 @@ impl Report {
             "kl_to_f32_nats": self.kl, "steady": self.resident,
         })
     }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { 0.5 * (sorted[middle - 1] + sorted[middle]) }
 }
