@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use vpt_envserver::bench::{BenchEnvConfig, Games, Pace, bench_env};
 use vpt_envserver::native::render;
 
+use super::median;
 use super::worker::Worker;
 use crate::cli::BenchEnvArgs;
 
@@ -121,11 +122,4 @@ fn told(sizes: &[(usize, usize)], ours: &[Rounds], theirs: &[Rounds], name: &str
     }
     all.insert("versions".to_owned(), json!(name));
     Value::Object(all)
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { 0.5 * (sorted[middle - 1] + sorted[middle]) }
 }
