@@ -3,6 +3,16 @@
 use super::block::Block;
 use super::voxels::Voxels;
 
+/// The game's motion of walking bodies: take-off speed and gravity in metres per tick, and the shares of speed that a tick
+/// leaves (Java 1.16).
+pub(crate) const JUMP: f64 = 0.42;
+pub(crate) const GRAVITY: f64 = 0.08;
+pub(crate) const FALL_DRAG: f64 = 0.98;
+pub(crate) const GROUND_DRAG: f64 = 0.6 * 0.91;
+pub(crate) const AIR_DRAG: f64 = 0.91;
+pub(crate) const WATER_DRAG: f64 = 0.8;
+pub(crate) const LAVA_DRAG: f64 = 0.5;
+
 /// Gap kept between a body and a block, so that touching does not count as overlapping.
 const SKIN: f64 = 1e-7;
 

@@ -4,7 +4,7 @@ use vpt_proto::keys;
 
 use super::block::Block;
 use super::look;
-use super::physics::Body;
+use super::physics::{AIR_DRAG, Body, FALL_DRAG, GRAVITY, GROUND_DRAG, JUMP, LAVA_DRAG, WATER_DRAG};
 use super::target::{self, Hit};
 use super::voxels::Voxels;
 use crate::world::Action;
@@ -14,13 +14,6 @@ pub(crate) const HALF_WIDTH: f64 = 0.3;
 const HEIGHT: f64 = 1.8;
 const EYE: f64 = 1.62;
 const SNEAKING_EYE: f64 = 1.27;
-const JUMP: f64 = 0.42;
-const GRAVITY: f64 = 0.08;
-const FALL_DRAG: f64 = 0.98;
-const GROUND_DRAG: f64 = 0.6 * 0.91;
-const AIR_DRAG: f64 = 0.91;
-const WATER_DRAG: f64 = 0.8;
-const LAVA_DRAG: f64 = 0.5;
 /// Ticks between jumps while the key stays held.
 const JUMP_PAUSE: u8 = 10;
 

@@ -4,16 +4,9 @@ use super::kind::{Gait, Kind};
 use super::mind::Wish;
 use crate::native::block::Block;
 use crate::native::look;
-use crate::native::physics::Body;
+use crate::native::physics::{AIR_DRAG, Body, FALL_DRAG, GRAVITY, GROUND_DRAG, JUMP, LAVA_DRAG, WATER_DRAG};
 use crate::native::voxels::Voxels;
 
-const JUMP: f64 = 0.42;
-const GRAVITY: f64 = 0.08;
-const FALL_DRAG: f64 = 0.98;
-const GROUND_DRAG: f64 = 0.6 * 0.91;
-const AIR_DRAG: f64 = 0.91;
-const WATER_DRAG: f64 = 0.8;
-const LAVA_DRAG: f64 = 0.5;
 /// How fast a swimmer rises, and how fast a spider climbs, metres per tick.
 const PADDLE: f64 = 0.04;
 const CLIMB: f64 = 0.2;
