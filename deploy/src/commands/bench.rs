@@ -5,7 +5,7 @@ mod policy;
 mod training_loop;
 mod worker;
 
-use crate::cli::BenchCommand;
+use crate::cli::bench::BenchCommand;
 
 pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {

@@ -11,7 +11,7 @@ use vpt_envserver::native::render;
 
 use super::median;
 use super::worker::Worker;
-use crate::cli::BenchEnvArgs;
+use crate::cli::bench::BenchEnvArgs;
 
 /// The peers' program, given to their Python.
 const PEER: &str = include_str!("env/peer.py");

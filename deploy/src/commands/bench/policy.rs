@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use vpt_policy::{Parameters, PolicyConfig, openai};
 
 use super::worker::Worker;
-use crate::cli::BenchPolicyArgs;
+use crate::cli::bench::BenchPolicyArgs;
 use cases::{Case, Op};
 use report::{Report, STEADY_TIME, Timed};
 

@@ -16,7 +16,7 @@ use vpt_learner::config::{Stage, ValueGradientSetting};
 use vpt_policy::PolicyConfig;
 use vpt_runtime::shutdown;
 
-use crate::cli::BenchLoopArgs;
+use crate::cli::bench::BenchLoopArgs;
 use crate::commands::Usage;
 use crate::run_config::RunConfig;
 use cluster::Cluster;

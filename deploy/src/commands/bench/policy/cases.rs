@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vpt_policy::Precision;
 
-use crate::cli::BenchPolicyArgs;
+use crate::cli::bench::BenchPolicyArgs;
 
 /// What is done in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

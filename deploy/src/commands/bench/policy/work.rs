@@ -15,7 +15,7 @@ use vpt_policy::{
     WeightDecay, distribution, openai,
 };
 
-use crate::cli::BenchPolicyWorkerArgs;
+use crate::cli::bench::BenchPolicyWorkerArgs;
 use crate::commands::bench::worker::serve;
 
 /// Frames like blocks of colour with grain: u8 `[n, side, side, 3]`.

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use super::meter::Meter;
 use super::{MINIBATCH_UNROLLS, UNROLL_LENGTH};
-use crate::cli::BenchLoopArgs;
+use crate::cli::bench::BenchLoopArgs;
 
 /// The peer's program. A file and not an argument: its worker processes import it.
 const PROGRAM: &str = include_str!("peer.py");

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use serde_json::{Map, Value, json};
 
-use crate::cli::BenchLoopArgs;
+use crate::cli::bench::BenchLoopArgs;
 use crate::commands::bench::median;
 
 /// Frames per second of every round.

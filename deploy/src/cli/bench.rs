@@ -1,0 +1,132 @@
+//! The flags of `vpt bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// One benchmark.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Steps per second of the embedded world with rendering, replaying the scripted player's actions.
+    Env(BenchEnvArgs),
+    /// Acting and training steps of a published network on this CPU, in every precision, against PyTorch.
+    Policy(BenchPolicyArgs),
+    /// Frames per second trained on end to end, every role a process of its own, against Sample Factory.
+    Loop(BenchLoopArgs),
+    /// The process that `bench policy` measures.
+    #[command(hide = true)]
+    PolicyWorker(BenchPolicyWorkerArgs),
+}
+
+/// Arguments of `vpt bench policy`.
+#[derive(Debug, Args)]
+pub struct BenchPolicyArgs {
+    /// Size of the network: tiny, 1x, 2x or 3x.
+    #[arg(long, default_value = "1x")]
+    pub model: String,
+    /// Numbers of threads.
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    pub threads: Vec<usize>,
+    /// Environments that act at once.
+    #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
+    pub batches: Vec<usize>,
+    /// Steps of the chunk that is trained on; 0 leaves training out.
+    #[arg(long, default_value_t = 64)]
+    pub time: usize,
+    /// Calls of each case that count; medians are reported.
+    #[arg(long, default_value_t = 9)]
+    pub rounds: usize,
+    /// Steps of acting and of training whose memory must not grow; 0 leaves them out.
+    #[arg(long, default_value_t = 0)]
+    pub steady: usize,
+    /// A Python with torch to compare with, in the same run.
+    #[arg(long, value_name = "PYTHON")]
+    pub peers: Option<PathBuf>,
+}
+
+/// Arguments of `vpt bench loop`.
+#[derive(Debug, Args)]
+pub struct BenchLoopArgs {
+    /// World to step: null (one fixed frame at no cost) or native.
+    #[arg(long, default_value = "null")]
+    pub world: String,
+    /// Network: linear (the heads on averages over quarters of a 128x128 frame) or tiny (64x64).
+    #[arg(long, default_value = "linear")]
+    pub net: String,
+    /// Actor processes.
+    #[arg(long, default_value_t = 2)]
+    pub actors: usize,
+    /// Env slots of all actors together, and of the peer.
+    #[arg(long, default_value_t = 16)]
+    pub slots: usize,
+    /// Threads of a training step.
+    #[arg(long, default_value_t = 2)]
+    pub learner_threads: usize,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 15.0)]
+    pub seconds: f64,
+    /// Seconds from the first trained step to the start of a measurement.
+    #[arg(long, default_value_t = 5.0)]
+    pub warm_up: f64,
+    /// Measurements of each kind; medians are reported.
+    #[arg(long, default_value_t = 3, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub rounds: usize,
+    /// Measure deterministic training too, and check that two runs end with the same weights.
+    #[arg(long)]
+    pub deterministic: bool,
+    /// Updates after which the weights of two deterministic runs are compared; 0 leaves that out.
+    #[arg(long, default_value_t = 1000)]
+    pub updates: u64,
+    /// A Python with sample-factory to compare with, in the same run.
+    #[arg(long, value_name = "PYTHON")]
+    pub peers: Option<PathBuf>,
+    /// Processes of the peer that step its environments.
+    #[arg(long, default_value_t = 2)]
+    pub peer_workers: usize,
+}
+
+/// Arguments of the process that `vpt bench policy` measures.
+#[derive(Debug, Args)]
+pub struct BenchPolicyWorkerArgs {
+    /// Size of the network.
+    #[arg(long)]
+    pub model: String,
+    /// Folder with weights and frames.
+    #[arg(long)]
+    pub folder: PathBuf,
+}
+
+/// Arguments of `vpt bench env`.
+#[derive(Debug, Args)]
+pub struct BenchEnvArgs {
+    /// Frame size in pixels: WIDTHxHEIGHT, or one number for a square.
+    #[arg(long, default_value = "128x128", value_parser = frame_size, value_name = "WIDTHxHEIGHT")]
+    pub size: (usize, usize),
+    /// Worlds stepped at the same time, one thread each.
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// Steps per thread.
+    #[arg(long, default_value_t = 12_000)]
+    pub steps: usize,
+    /// Built-in task to play.
+    #[arg(long, default_value = "diamond_pickaxe")]
+    pub task: String,
+    /// World seeds to record and replay.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
+    pub seeds: Vec<u64>,
+    /// Ray caster: scalar, avx2 or avx512; default: the widest that this machine can run.
+    #[arg(long, value_name = "NAME")]
+    pub path: Option<vpt_envserver::native::render::Path>,
+    /// A Python with vizdoom and crafter to compare with, in the same run.
+    #[arg(long, value_name = "PYTHON")]
+    pub peers: Option<PathBuf>,
+    /// Rounds in which the peers and we take turns; medians are reported.
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+}
+
+fn frame_size(text: &str) -> Result<(usize, usize), String> {
+    let number = |part: &str| part.parse().ok().filter(|number| (1..=4096).contains(number));
+    let (width, height) = text.split_once('x').unwrap_or((text, text));
+    number(width).zip(number(height)).ok_or_else(|| "want WIDTHxHEIGHT, each from 1 to 4096".to_owned())
+}
