@@ -94,6 +94,8 @@ pub struct UpSection {
     pub drain_seconds: u64,
     /// Also train the clone on for as long as PPG took, as the control that PPG has to beat.
     pub bc_continued: bool,
+    /// Also train without the auxiliary phase, without KL and from scratch, for as many env steps: what each is worth.
+    pub ablations: bool,
 }
 
 impl Default for RunConfig {
@@ -141,7 +143,8 @@ impl EvaluationSection {
 
 impl Default for UpSection {
     fn default() -> Self {
-        Self { actors: 2, max_restarts_per_minute: 10, drain_seconds: 20, bc_continued: true }
+        let (bc_continued, ablations) = (true, false);
+        Self { actors: 2, max_restarts_per_minute: 10, drain_seconds: 20, bc_continued, ablations }
     }
 }
 

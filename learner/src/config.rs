@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use vpt_policy::{AdamConfig, ExportDType, Precision, WeightDecay};
 
-pub use self::stages::{BcConfig, LrSchedule, PpgConfig, ValueGradientSetting};
+pub use self::stages::{BcConfig, LrSchedule, NullActions, PpgConfig, ValueGradientSetting};
 use crate::admission::AdmissionConfig;
 use crate::error::LearnerError;
 use crate::journal::{JournalConfig, JournalMode};

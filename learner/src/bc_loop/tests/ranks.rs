@@ -17,6 +17,7 @@ const LANES: usize = 4;
 fn config_of(dir: &Path, ranks: &Ranks, max_updates: u64) -> LearnerConfig {
     let mut config = config(dir, max_updates);
     config.bc.lr = BcConfig::default().lr;
+    config.bc.null_actions = NullActions::Mask;
     config.bc.validation_every_updates = 20;
     config.checkpoint.every_updates = 10;
     config.out = dir.join(format!("out-{}-{}", ranks.count(), ranks.rank()));
@@ -39,11 +40,11 @@ fn first_gradients(dir: &Path, ranks: Ranks) -> Vec<f32> {
     let config = config_of(dir, &ranks, 1);
     let mut bench = bench(config.clone(), &tiny());
     let (mut trainer, _) = bench.trainer();
-    let data = Demonstrations::open(&config.bc.data_dir, &tiny(), 0.1, 1).unwrap();
+    let data = Demonstrations::open(&config.bc, &tiny(), 1).unwrap();
     let mut plan = plan_over(&data, &data.training, LANES, &config.bc, 1);
     let count = LANES / ranks.count();
     let own = ranks.rank() * count..(ranks.rank() + 1) * count;
-    let batch = data.read(&plan.next_batch()[own], true).unwrap();
+    let batch = data.read(&plan.next_batch()[own]).unwrap();
     trainer.ranks = ranks;
     let sequences = to_sequences(&batch, count, &trainer).unwrap();
     let state = RecurrentState::initial(&tiny(), count, &trainer.compute.device).unwrap();
