@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,19 @@ impl Arm {
         Self::FromScratch,
     ];
 
-    fn label(self) -> &'static str {
+    /// Those that reinforcement learning makes.
+    pub const LEARNERS: [Self; 4] = [Self::Ppg, Self::PpoOnly, Self::NoKl, Self::FromScratch];
+
+    /// The folder of an arm's learner within that of the run.
+    pub fn folder(self, run: &Path) -> PathBuf {
+        match self {
+            Self::Ppg => run.to_owned(),
+            other => run.join(other.to_string()),
+        }
+    }
+
+    /// What people call it.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Scripted => "scripted player",
             Self::Untrained => "untrained",
