@@ -47,7 +47,7 @@ pub struct BenchPolicyArgs {
 /// Arguments of `vpt bench loop`.
 #[derive(Debug, Args)]
 pub struct BenchLoopArgs {
-    /// World to step: null (one fixed frame at no cost) or native.
+    /// World to step: null (one fixed frame at no cost), noise (frames that nothing compresses) or native.
     #[arg(long, default_value = "null")]
     pub world: String,
     /// Network: linear (the heads on averages over quarters of a 128x128 frame) or tiny (64x64).
@@ -83,6 +83,9 @@ pub struct BenchLoopArgs {
     /// Processes of the peer that step its environments.
     #[arg(long, default_value_t = 2)]
     pub peer_workers: usize,
+    /// A setting of the peer's own, for example `--peer-set batched_sampling=True`. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub peer_set: Vec<String>,
 }
 
 /// Arguments of the process that `vpt bench policy` measures.
