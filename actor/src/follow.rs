@@ -77,14 +77,17 @@ impl<R: Recipient> Follower<R> {
         let mut whole: Option<Arc<WeightSet>> = None;
         let mut heard = Instant::now();
         loop {
-            let before = self.progress();
+            let (before, mut accepted) = (self.progress(), false);
             let shutdown = self.shutdown.clone();
             let ended = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                ended = self.follow(&mut whole) => ended,
+                ended = self.follow(&mut whole, &mut accepted) => ended,
             };
             if self.progress() != before {
-                (heard, backoff) = (Instant::now(), Backoff::new(first, cap, 0x77));
+                backoff.reset();
+            }
+            if accepted {
+                heard = Instant::now();
             }
             match ended {
                 Ok(Ended::Return) => {
@@ -120,8 +123,13 @@ impl<R: Recipient> Follower<R> {
         Some((newest.version, newest.payload.arrived(), deltas))
     }
 
-    /// One Watch stream: the newest manifest at once, then each newer one. `whole` is the newest version that is all there.
-    async fn follow(&mut self, whole: &mut Option<Arc<WeightSet>>) -> Result<Ended, Fault> {
+    /// One Watch stream: the newest manifest at once, then each newer one. `whole` is the newest version that is all there;
+    /// `accepted` becomes true when the parent answers.
+    async fn follow(
+        &mut self,
+        whole: &mut Option<Arc<WeightSet>>,
+        accepted: &mut bool,
+    ) -> Result<Ended, Fault> {
         let mut client = self.parents.client();
         let request = WatchRequest { actor_id: self.name.clone(), architecture: self.architecture.clone() };
         let mut manifests = timeout(self.timing.wait, client.watch(request))
@@ -129,6 +137,7 @@ impl<R: Recipient> Follower<R> {
             .map_err(|_| Fault::new("timeout", "no answer to Watch"))?
             .map_err(|status| self.watch_refused(&status))?
             .into_inner();
+        *accepted = true;
         self.store.set_serving(true);
         loop {
             // No deadline: a learner publishes when it has something; keep-alive notices one that is gone.

@@ -133,7 +133,7 @@ impl Group {
             Some(newest) if newest.version() > self.policy.version() => {
                 let began = Instant::now();
                 self.memory_age.swapped(self.steps, newest.version());
-                self.policy = newest;
+                ActingPolicy::retire(std::mem::replace(&mut self.policy, newest));
                 metrics::swapped(began.elapsed());
                 true
             }
@@ -150,7 +150,7 @@ impl Group {
             return Some(false);
         }
         self.memory_age.swapped(self.steps, policy.version());
-        self.policy = policy;
+        ActingPolicy::retire(std::mem::replace(&mut self.policy, policy));
         Some(true)
     }
 

@@ -31,8 +31,7 @@ pub struct SwapPlan {
 /// What was found, a number for each swap or step.
 #[derive(Debug, Clone, Default)]
 pub struct SwapTimes {
-    /// From the end of the last step with the old weights to the start of the first one with the new, the old ones' memory
-    /// given back.
+    /// From the end of the last step with the old weights to the start of the first one with the new.
     pub pauses: Vec<Duration>,
     /// The first step with new weights.
     pub first_steps: Vec<Duration>,
@@ -71,7 +70,7 @@ pub async fn time_swaps(plan: SwapPlan) -> Result<SwapTimes, ActorError> {
             let spent = began.elapsed();
             busy.store(false, Ordering::SeqCst);
             built.map(|built| {
-                sender.send_replace(Arc::new(built));
+                drop(sender.send_replace(Arc::new(built)));
                 spent
             })
         });
@@ -86,7 +85,8 @@ pub async fn time_swaps(plan: SwapPlan) -> Result<SwapTimes, ActorError> {
         times.builds.push(builder.await??);
         // As at an unroll's end: the newest is taken over, the old one goes.
         let began = Instant::now();
-        policy = newest.borrow().clone();
+        let newest = newest.borrow().clone();
+        ActingPolicy::retire(std::mem::replace(&mut policy, newest));
         times.pauses.push(began.elapsed());
         times.first_steps.push(step(&inference, &policy, &mut state, (plan.batch, side)).await?);
     }

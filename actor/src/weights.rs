@@ -79,7 +79,9 @@ impl Recipient for ActingWeights {
         tracing::info!(policy_version = %version, bytes, "new weights");
         let policy = Arc::new(policy);
         self.shelf.put(policy.clone());
-        self.policies.send_replace(Some(policy));
+        if let Some(before) = self.policies.send_replace(Some(policy)) {
+            ActingPolicy::retire(before);
+        }
         Ok(())
     }
 

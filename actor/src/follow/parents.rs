@@ -8,6 +8,8 @@ use tonic::transport::{Channel, Endpoint};
 use vpt_proto::learner::v1::weights_service_client::WeightsServiceClient;
 use vpt_proto::limits::MAX_MESSAGE_BYTES;
 
+/// Chunks that may be on their way at a time, in bytes.
+const STREAM_WINDOW: u32 = 8 << 20;
 /// How long the first parent may take to answer when it is tried again beside the one in use.
 const PROBE: Duration = Duration::from_secs(1);
 
@@ -33,7 +35,7 @@ impl Parents {
             if known.iter().any(|(other, ..)| other == url) {
                 continue;
             }
-            let endpoint = endpoint(url, key, connect)?;
+            let endpoint = endpoint(url, key, connect)?.initial_stream_window_size(STREAM_WINDOW);
             let channel = endpoint.connect_lazy();
             known.push((url.clone(), endpoint, channel));
         }
