@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use vpt_actor::config::{ActorConfig, WorldConfig};
 use vpt_actor::player::Player;
+use vpt_actor::relay::RelayConfig;
 use vpt_envserver::config::EnvserverConfig;
 use vpt_learner::config::LearnerConfig;
 use vpt_policy::{Parameters, PolicyConfig, Precision};
@@ -33,6 +34,8 @@ pub struct RunConfig {
     pub envserver: EnvserverConfig,
     /// Actors.
     pub actor: ActorConfig,
+    /// Relays of weights.
+    pub relay: RelayConfig,
     /// The learner.
     pub learner: LearnerConfig,
     /// Recording of demonstrations.
@@ -107,6 +110,7 @@ impl Default for RunConfig {
             policy: PolicyConfig::default(),
             envserver: EnvserverConfig::default(),
             actor: ActorConfig::default(),
+            relay: RelayConfig::default(),
             learner: LearnerConfig::default(),
             demonstrations: DemonstrationsSection::default(),
             evaluation: EvaluationSection::default(),
