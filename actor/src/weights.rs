@@ -4,7 +4,7 @@
 
 use crate::acting_policy::ActingPolicy;
 use crate::config::{ActorConfig, seconds};
-use crate::env_client::endpoint;
+use crate::env_client::channel;
 use crate::error::ActorError;
 use crate::metrics;
 use crate::policy_shelf::PolicyShelf;
@@ -14,13 +14,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use vpt_policy::{Parameters, PolicyConfig};
 use vpt_proto::learner::v1::weights_service_client::WeightsServiceClient;
 use vpt_proto::learner::v1::{FetchRequest, WatchRequest, WeightsManifest};
 use vpt_proto::limits::{CHUNK_BYTES, MAX_MESSAGE_BYTES, WEIGHTS_FORMAT_VERSION};
 use vpt_runtime::Backoff;
+use vpt_runtime::net::Channel;
+use vpt_runtime::security::{Role, Security};
 
 /// Weights larger than this are refused before they are fetched.
 const MAX_WEIGHTS_BYTES: u64 = 16 << 30;
@@ -30,6 +31,7 @@ const FETCH_TRIES: usize = 3;
 /// Keeps the acting policy at the newest published version.
 pub(crate) struct WeightsFollower {
     pub(crate) config: ActorConfig,
+    pub(crate) security: Security,
     pub(crate) policy: PolicyConfig,
     pub(crate) policies: watch::Sender<Option<Arc<ActingPolicy>>>,
     pub(crate) shelf: Arc<PolicyShelf>,
@@ -59,7 +61,8 @@ impl WeightsFollower {
     /// Follows until the actor stops.
     pub(crate) async fn run(self) -> Result<(), ActorError> {
         let connect = seconds(self.config.learner_timeout_seconds);
-        let channel = endpoint(&self.config.learner, "actor.learner", connect)?.connect_lazy();
+        let from = &[Role::Learner, Role::Relay];
+        let channel = channel(&self.security, &self.config.learner, "actor.learner", connect, from)?;
         let mut client = WeightsServiceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);

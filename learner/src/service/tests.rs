@@ -67,12 +67,11 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(crate::serve::serve(
-            listener,
-            learner.clone(),
-            shutdown.clone(),
-            Duration::from_millis(200),
-        ));
+        let (services, stop) = (learner.clone(), shutdown.clone());
+        let task = tokio::spawn(async move {
+            let plain = vpt_runtime::Security::loopback();
+            crate::serve::serve(listener, services, &plain, stop, Duration::from_millis(200)).await
+        });
         Self { learner, address, shutdown, task }
     }
 

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use vpt_proto::learner::v1::weights_service_server::WeightsService;
 use vpt_proto::learner::v1::{FetchRequest, WatchRequest, WeightsChunk, WeightsManifest};
 use vpt_proto::limits::CHUNK_BYTES;
+use vpt_runtime::net::OpenStream;
 
 use super::Shared;
 use crate::metrics;
@@ -31,6 +32,7 @@ impl WeightsService for Weights {
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let learner = &self.shared.learner;
+        let open = OpenStream::of(&request)?;
         let request = request.into_inner();
         if request.architecture != learner.architecture {
             return Err(Status::failed_precondition(format!(
@@ -43,6 +45,7 @@ impl WeightsService for Weights {
         let (store, shutdown) = (learner.weights.clone(), self.shared.shutdown.clone());
         let every = learner.turnstile.is_some();
         tokio::spawn(async move {
+            let _open = open;
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = sender.closed() => {}
@@ -53,6 +56,7 @@ impl WeightsService for Weights {
     }
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+        let open = OpenStream::of(&request)?;
         let request = request.into_inner();
         let version = request.version.map(Version::from);
         let version = version.ok_or_else(|| Status::invalid_argument("which version?"))?;
@@ -68,6 +72,7 @@ impl WeightsService for Weights {
         let (sender, outbound) = mpsc::channel(1);
         let shutdown = self.shared.shutdown.clone();
         tokio::spawn(async move {
+            let _open = open;
             let send = send_chunks(&weights, request.offset as usize, &sender);
             tokio::select! {
                 () = shutdown.cancelled() => {}
