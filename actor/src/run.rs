@@ -14,6 +14,7 @@ use crate::uplink::Uplink;
 use crate::weights::WeightsFollower;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -130,6 +131,7 @@ async fn run_tasks(
         security,
         identity,
         architecture,
+        streams: AtomicU64::new(0),
         inbox,
         terms: terms_tx,
         shelf,

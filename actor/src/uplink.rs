@@ -14,6 +14,7 @@ use crate::terms::Terms;
 use crate::unroll::EncodedUnroll;
 use outbox::Outbox;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -39,6 +40,8 @@ pub(crate) struct Uplink {
     pub(crate) security: Security,
     pub(crate) identity: ActorIdentity,
     pub(crate) architecture: String,
+    /// Streams opened so far.
+    pub(crate) streams: AtomicU64,
     pub(crate) inbox: mpsc::Receiver<EncodedUnroll>,
     pub(crate) terms: watch::Sender<Option<Terms>>,
     pub(crate) shelf: Arc<PolicyShelf>,
