@@ -43,6 +43,8 @@ pub struct AdmissionConfig {
     pub max_slots_per_actor: u32,
     /// How long a new stream may take to say who it is.
     pub hello_timeout_seconds: f64,
+    /// How long an unroll may take from its first chunk to its last.
+    pub unroll_timeout_seconds: f64,
     /// How long a stream may stay silent; actors report every few seconds.
     pub idle_timeout_seconds: f64,
 }
@@ -57,6 +59,7 @@ impl Default for AdmissionConfig {
             max_actors: 1024,
             max_slots_per_actor: 1024,
             hello_timeout_seconds: 10.0,
+            unroll_timeout_seconds: 120.0,
             idle_timeout_seconds: 120.0,
         }
     }
@@ -83,6 +86,7 @@ impl AdmissionConfig {
         }
         for (key, seconds) in [
             ("admission.hello_timeout_seconds", self.hello_timeout_seconds),
+            ("admission.unroll_timeout_seconds", self.unroll_timeout_seconds),
             ("admission.idle_timeout_seconds", self.idle_timeout_seconds),
         ] {
             if !(seconds > 0.0 && seconds <= 86400.0) {

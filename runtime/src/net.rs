@@ -1,8 +1,23 @@
-//! Listening sockets, and errors that say which config key asked for them.
+//! How processes reach each other: listening sockets, connections that are let in or refused with a counted reason, and
+//! channels to other roles.
+
+mod accept;
+mod connection;
+mod dial;
+mod gate;
+mod metrics;
 
 use std::io;
 
 use tokio::net::TcpListener;
+
+use crate::security::Security;
+
+pub use accept::{Incoming, incoming};
+pub use connection::{Connection, OpenStream, Peer, open_stream};
+pub use dial::{Channel, Credentials, endpoint, reach};
+pub use gate::Gate;
+pub use metrics::METRICS;
 
 /// The sockets a role serves on, bound before it starts so that a taken port is an early, clear error.
 #[derive(Debug)]
@@ -11,6 +26,8 @@ pub struct Listeners {
     pub grpc: Option<TcpListener>,
     /// `/metrics`, `/livez`, `/readyz`.
     pub ops: TcpListener,
+    /// How connections are protected, in and out; [`Security::loopback`] within one machine.
+    pub security: Security,
 }
 
 /// An address could not be listened on.
@@ -38,6 +55,24 @@ pub fn bind(address: &str, what: &str) -> Result<TcpListener, NetError> {
     let listener = std::net::TcpListener::bind(address).map_err(fail)?;
     listener.set_nonblocking(true).map_err(fail)?;
     TcpListener::from_std(listener).map_err(fail)
+}
+
+/// Binds the plain HTTP port of metrics and probes, and says so when others can reach it.
+///
+/// # Errors
+/// As [`bind`].
+///
+/// # Panics
+/// As [`bind`].
+pub fn bind_ops(address: &str, what: &str) -> Result<TcpListener, NetError> {
+    let listener = bind(address, what)?;
+    if listener.local_addr().is_ok_and(|address| !address.ip().is_loopback()) {
+        tracing::warn!(
+            address,
+            "{what} is plain HTTP that other machines can reach: it shows metrics and health"
+        );
+    }
+    Ok(listener)
 }
 
 fn advice(error: &io::Error, what: &str) -> String {
