@@ -13,6 +13,8 @@ pub enum BenchCommand {
     Policy(BenchPolicyArgs),
     /// Frames per second trained on end to end, every role a process of its own, against Sample Factory.
     Loop(BenchLoopArgs),
+    /// Thousands of simulated actors on one learner, with and without TLS: control calls, memory, all reconnecting.
+    Swarm(BenchSwarmArgs),
     /// The process that `bench policy` measures.
     #[command(hide = true)]
     PolicyWorker(BenchPolicyWorkerArgs),
@@ -83,6 +85,20 @@ pub struct BenchLoopArgs {
     /// Processes of the peer that step its environments.
     #[arg(long, default_value_t = 2)]
     pub peer_workers: usize,
+}
+
+/// Arguments of `vpt bench swarm`.
+#[derive(Debug, Args)]
+pub struct BenchSwarmArgs {
+    /// Actors, each with a connection of its own.
+    #[arg(long, default_value_t = 2000)]
+    pub actors: usize,
+    /// Seconds of control calls.
+    #[arg(long, default_value_t = 20.0)]
+    pub seconds: f64,
+    /// Seconds between two control calls of one actor.
+    #[arg(long, default_value_t = 2.0)]
+    pub call_seconds: f64,
 }
 
 /// Arguments of the process that `vpt bench policy` measures.

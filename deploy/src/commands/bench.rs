@@ -2,6 +2,7 @@
 
 mod env;
 mod policy;
+mod swarm;
 mod training_loop;
 mod worker;
 
@@ -12,6 +13,7 @@ pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Env(args) => env::run(&args),
         BenchCommand::Policy(args) => policy::run(&args),
         BenchCommand::Loop(args) => training_loop::run(&args),
+        BenchCommand::Swarm(args) => swarm::run(&args),
         BenchCommand::PolicyWorker(args) => policy::worker(&args),
     }
 }

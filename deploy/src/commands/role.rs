@@ -7,13 +7,14 @@ use tokio_util::sync::CancellationToken;
 use vpt_actor::ActorSetup;
 use vpt_learner::LearnerSetup;
 use vpt_runtime::security::{Role, SecurityConfig};
-use vpt_runtime::{Listeners, Security, config, net, shutdown};
+use vpt_runtime::{Listeners, Security, config, net, open_files, shutdown};
 
 use super::Usage;
 use crate::run_config::RunConfig;
 
 /// Runs a learner until training ends or it is told to stop.
 pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    raise_open_files();
     let listeners = Listeners {
         security: security(&run.security, Role::Learner)?,
         grpc: Some(net::bind(&run.learner.listen, "learner.listen")?),
@@ -46,6 +47,7 @@ pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Res
 
 /// Runs an envserver until it is told to stop.
 pub(crate) async fn envserver(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    raise_open_files();
     let listeners = Listeners {
         security: security(&run.security, Role::Envserver)?,
         grpc: Some(net::bind(&run.envserver.listen, "envserver.listen")?),
@@ -54,6 +56,13 @@ pub(crate) async fn envserver(run: RunConfig, exit_with_parent: bool) -> anyhow:
     vpt_envserver::run(run.envserver, listeners, stop_token(exit_with_parent)?)
         .await
         .context("envserver stopped")
+}
+
+/// Every peer is an open file.
+fn raise_open_files() {
+    if let Err(error) = open_files::raise() {
+        tracing::warn!(%error, "the limit of open files stays low");
+    }
 }
 
 /// The certificates and token of this process.
