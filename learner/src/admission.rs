@@ -229,6 +229,19 @@ impl UnrollSpec {
         Ok(ReceivedUnroll { unroll, frames_raw, version, staleness: 0 })
     }
 
+    /// Decodes and checks an encoded unroll as if its stream had announced what it says of itself.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn inspect(&self, encoded: bytes::Bytes) -> Result<(), InvalidUnroll> {
+        let unroll = Unroll::decode(encoded.clone())?;
+        let actor = unroll.actor.unwrap_or_default();
+        let actor = ActorKey { actor_id: actor.actor_id, incarnation: actor.incarnation };
+        let newest = Version::new(u32::MAX, u64::MAX);
+        self.admit(encoded, &Envelope { actor, slot: unroll.slot, sequence: unroll.sequence, newest })
+            .map(drop)
+    }
+
     fn check_steps(&self, unroll: &Unroll) -> Result<(), InvalidUnroll> {
         let steps = self.unroll_length;
         for (field, found, expected) in [

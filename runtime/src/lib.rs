@@ -6,6 +6,7 @@
 //! - [`ops`]: the ops port: `/metrics`, `/livez`, `/readyz`
 //! - [`security`]: the section `[security]`, certificates with roles, the run token
 //! - [`net`]: listeners, connections that are let in or refused, channels to other roles
+//! - [`open_files`]: the limit of open files
 //! - [`shutdown`]: signals to a token, waits with a name and a deadline
 //! - [`telemetry`]: logs to stderr, human or JSON
 //! - [`clock`]: wall-clock time by named state
@@ -22,6 +23,7 @@ pub mod counter_hash;
 pub mod exit;
 pub mod metrics;
 pub mod net;
+pub mod open_files;
 pub mod ops;
 pub mod security;
 pub mod shutdown;

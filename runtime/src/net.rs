@@ -8,8 +8,9 @@ mod gate;
 mod metrics;
 
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::security::Security;
 
@@ -18,6 +19,9 @@ pub use connection::{Connection, OpenStream, Peer, open_stream};
 pub use dial::{Channel, Credentials, endpoint, reach};
 pub use gate::Gate;
 pub use metrics::METRICS;
+
+/// Connections that may wait to be taken: all actors may come at once.
+const BACKLOG: u32 = 4096;
 
 /// The sockets a role serves on, bound before it starts so that a taken port is an early, clear error.
 #[derive(Debug)]
@@ -52,9 +56,22 @@ pub struct NetError {
 /// Outside a tokio runtime.
 pub fn bind(address: &str, what: &str) -> Result<TcpListener, NetError> {
     let fail = |source| NetError { what: what.to_owned(), address: address.to_owned(), source };
-    let listener = std::net::TcpListener::bind(address).map_err(fail)?;
-    listener.set_nonblocking(true).map_err(fail)?;
-    TcpListener::from_std(listener).map_err(fail)
+    let mut refusal = io::Error::new(io::ErrorKind::InvalidInput, "no address");
+    for address in address.to_socket_addrs().map_err(fail)? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(fail(refusal))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // So that a process that is restarted gets its port again at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Binds the plain HTTP port of metrics and probes, and says so when others can reach it.

@@ -8,13 +8,14 @@ use vpt_actor::ActorSetup;
 use vpt_actor::relay::RelaySetup;
 use vpt_learner::LearnerSetup;
 use vpt_runtime::security::{Role, SecurityConfig};
-use vpt_runtime::{Listeners, Security, config, net, shutdown};
+use vpt_runtime::{Listeners, Security, config, net, open_files, shutdown};
 
 use super::Usage;
 use crate::run_config::RunConfig;
 
 /// Runs a learner until training ends or it is told to stop.
 pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    raise_open_files();
     let listeners = Listeners {
         security: security(&run.security, Role::Learner)?,
         grpc: Some(net::bind(&run.learner.listen, "learner.listen")?),
@@ -58,6 +59,7 @@ pub(crate) async fn relay(run: RunConfig, exit_with_parent: bool) -> anyhow::Res
 
 /// Runs an envserver until it is told to stop.
 pub(crate) async fn envserver(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    raise_open_files();
     let listeners = Listeners {
         security: security(&run.security, Role::Envserver)?,
         grpc: Some(net::bind(&run.envserver.listen, "envserver.listen")?),
@@ -66,6 +68,13 @@ pub(crate) async fn envserver(run: RunConfig, exit_with_parent: bool) -> anyhow:
     vpt_envserver::run(run.envserver, listeners, stop_token(exit_with_parent)?)
         .await
         .context("envserver stopped")
+}
+
+/// Every peer is an open file.
+fn raise_open_files() {
+    if let Err(error) = open_files::raise() {
+        tracing::warn!(%error, "the limit of open files stays low");
+    }
 }
 
 /// The certificates and token of this process.

@@ -115,11 +115,8 @@ fn chunk(actor_id: &str, welcome: &Welcome) -> UnrollChunk {
     };
     let data = Bytes::from(unroll.encode_to_vec());
     let total_bytes = data.len() as u64;
-    // CRC-32C as the codec expects it is computed bit by bit: a test needs no crate for sixty bytes.
-    let crc32c = !data.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg()))
-    });
-    UnrollChunk { slot: 0, sequence: 0, offset: 0, total_bytes, crc32c, data: data.into() }
+    let crc32c = crc32c::crc32c(&data);
+    UnrollChunk { slot: 0, sequence: 0, offset: 0, total_bytes, crc32c, data }
 }
 
 async fn no_hello(channel: Channel) -> anyhow::Result<Held> {
