@@ -37,9 +37,7 @@ pub(crate) async fn ppg(run: &mut Run) -> anyhow::Result<()> {
         run.supervisor.start(&format!("actor-{index}"), arguments)?;
     }
     let outcome = learner(run, "PPG with KL", &sets).await;
-    for index in 0..run.config.up.actors {
-        run.supervisor.stop(&format!("actor-{index}")).await;
-    }
+    run.supervisor.stop_actors().await;
     outcome
 }
 
