@@ -41,6 +41,14 @@ pub enum ActorError {
         /// What it says.
         reason: String,
     },
+    /// What this role serves could not be served.
+    #[error("the {what}'s server failed: {reason}")]
+    Serve {
+        /// Whose server.
+        what: &'static str,
+        /// What it says.
+        reason: String,
+    },
     /// A slot broke in a run that has to be the same every time.
     #[error(
         "slot {slot} lost its world ({reason}): a deterministic run cannot go on without it; start it anew, or set \
@@ -67,6 +75,9 @@ pub enum ActorError {
     /// Recorded play could not be written.
     #[error(transparent)]
     Shard(#[from] ShardError),
+    /// An address that cannot be reached, or not safely.
+    #[error(transparent)]
+    Security(#[from] vpt_runtime::security::SecurityError),
     /// The metrics could not be declared.
     #[error(transparent)]
     Metrics(#[from] MetricsError),

@@ -33,6 +33,8 @@ pub enum Command {
     Learner(RoleArgs),
     /// Run an actor: steps env slots with the newest policy and streams unrolls to the learner.
     Actor(ActorArgs),
+    /// Run a relay: takes published weights from the learner or another relay and hands them on to actors and relays.
+    Relay(RoleArgs),
     /// Run an envserver: hosts worlds behind gRPC.
     Envserver(RoleArgs),
     /// Record play as shards, for behavioural cloning; or one episode's actions, to be replayed.
@@ -46,6 +48,12 @@ pub enum Command {
     Infer(InferArgs),
     /// Show one screen of what a learner is doing.
     Status(StatusArgs),
+    /// Make a development certificate authority: a certificate and key for each role, and a run token.
+    ///
+    /// Give every process the files of its own role, `ca.pem` and `token` in a folder that `security.certs` names, and
+    /// set `security.mode = "mtls"`. The authority's own key is not kept. Certificates are read when a process
+    /// starts: to renew them, make a new folder before the old ones end, and restart every process with it.
+    Certs(CertsArgs),
     /// Measure a part of the system; the last line printed is one JSON object.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -251,4 +259,18 @@ pub struct StatusArgs {
     /// Address of the learner, for example `127.0.0.1:50051`; `vpt up` writes it to `endpoints.json`.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
     pub learner: String,
+    /// Configuration sources; of it, `[security]` says how the learner is reached.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Arguments of `vpt certs`.
+#[derive(Debug, Args)]
+pub struct CertsArgs {
+    /// Folder for the files; none of them may be there already.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Days until the certificates end.
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
 }

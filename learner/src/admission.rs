@@ -43,6 +43,8 @@ pub struct AdmissionConfig {
     pub max_slots_per_actor: u32,
     /// How long a new stream may take to say who it is.
     pub hello_timeout_seconds: f64,
+    /// How long an unroll may take from its first chunk to its last.
+    pub unroll_timeout_seconds: f64,
     /// How long a stream may stay silent; actors report every few seconds.
     pub idle_timeout_seconds: f64,
     /// How long an actor may be without a stream before what it holds is counted as lost and its process refused.
@@ -59,6 +61,7 @@ impl Default for AdmissionConfig {
             max_actors: 1024,
             max_slots_per_actor: 1024,
             hello_timeout_seconds: 10.0,
+            unroll_timeout_seconds: 120.0,
             idle_timeout_seconds: 30.0,
             lease_seconds: 300.0,
         }
@@ -86,6 +89,7 @@ impl AdmissionConfig {
         }
         for (key, seconds) in [
             ("admission.hello_timeout_seconds", self.hello_timeout_seconds),
+            ("admission.unroll_timeout_seconds", self.unroll_timeout_seconds),
             ("admission.idle_timeout_seconds", self.idle_timeout_seconds),
             ("admission.lease_seconds", self.lease_seconds),
         ] {
@@ -227,6 +231,19 @@ impl UnrollSpec {
         let frames_raw =
             frame_codec::decode_wire(unroll.frame_codec, &packed, frame_bytes, self.unroll_length)?;
         Ok(ReceivedUnroll { unroll, frames_raw, version, staleness: 0 })
+    }
+
+    /// Decodes and checks an encoded unroll as if its stream had announced what it says of itself.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn inspect(&self, encoded: bytes::Bytes) -> Result<(), InvalidUnroll> {
+        let unroll = Unroll::decode(encoded.clone())?;
+        let actor = unroll.actor.unwrap_or_default();
+        let actor = ActorKey { actor_id: actor.actor_id, incarnation: actor.incarnation };
+        let newest = Version::new(u32::MAX, u64::MAX);
+        self.admit(encoded, &Envelope { actor, slot: unroll.slot, sequence: unroll.sequence, newest })
+            .map(drop)
     }
 
     fn check_steps(&self, unroll: &Unroll) -> Result<(), InvalidUnroll> {

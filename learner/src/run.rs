@@ -96,8 +96,9 @@ pub async fn run(
     {
         setup.learner.ranks.advertise = format!("http://{address}");
     }
+    check_addresses(&setup.learner, &listeners)?;
     size_thread_pool(setup.learner.threads);
-    let handle = vpt_runtime::metrics::install(&[metrics::SPECS])?;
+    let handle = vpt_runtime::metrics::install(&[metrics::SPECS, vpt_runtime::net::METRICS])?;
     let health = Health::new(Duration::from_secs_f64(setup.learner.heartbeat_deadline_seconds));
     let served = CancellationToken::new();
     let _stop_serving = served.clone().drop_guard();
@@ -107,10 +108,11 @@ pub async fn run(
     let prepared = tokio::task::spawn_blocking(move || prepare(&preparing, &stop))
         .await
         .map_err(|_| LearnerError::Panicked { name: "preparation" })??;
-    let services = services(&setup, &prepared);
-    let grpc = listeners
-        .grpc
-        .map(|listener| tokio::spawn(serve::serve(listener, services.clone(), served.clone(), SERVE_GRACE)));
+    let services = services(&setup, &prepared)?;
+    let grpc = listeners.grpc.map(|listener| {
+        let (services, security, served) = (services.clone(), listeners.security.clone(), served.clone());
+        tokio::spawn(async move { serve::serve(listener, services, &security, served, SERVE_GRACE).await })
+    });
 
     let books = tokio::spawn(bookkeeper::keep(services.clone(), served.clone()));
     let drain = setup.learner.drain_seconds;
@@ -137,6 +139,19 @@ pub async fn run(
 async fn overdue(shutdown: &CancellationToken, seconds: f64) {
     shutdown.cancelled().await;
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+}
+
+/// Refuses addresses through which strangers could listen in, before anything is read or trained.
+fn check_addresses(learner: &LearnerConfig, listeners: &Listeners) -> Result<(), LearnerError> {
+    if let Some(address) = listeners.grpc.as_ref().and_then(|listener| listener.local_addr().ok()) {
+        listeners.security.check_listen(address, "learner.listen")?;
+    }
+    if learner.ranks.count > 1 {
+        let rendezvous = &learner.ranks.rendezvous;
+        let host = rendezvous.rsplit_once(':').map_or(rendezvous.as_str(), |(host, _)| host);
+        listeners.security.check_ranks(host, "learner.ranks.rendezvous")?;
+    }
+    Ok(())
 }
 
 /// Sizes the pool that tensor operations run on; the first role in a process decides.
@@ -314,26 +329,28 @@ pub(crate) fn spec(setup: &LearnerSetup) -> UnrollSpec {
     UnrollSpec::new(&setup.policy, setup.learner.unroll_length, true)
 }
 
-fn services(setup: &LearnerSetup, prepared: &Prepared) -> Services {
+fn services(setup: &LearnerSetup, prepared: &Prepared) -> Result<Services, LearnerError> {
     let learner = &setup.learner;
     let ledger = prepared.ledger.clone();
     let schedule = Schedule::of(learner).filter(|_| learner.stage == Stage::Ppg);
     let kept = schedule.as_ref().map_or(KEPT_VERSIONS, Schedule::kept_versions);
     let passed = prepared.journal.next_index();
-    Services {
+    let weights = WeightStore::keeping(kept).with_every(schedule.is_some());
+    let weights = if learner.publish.deltas { weights.with_deltas()? } else { weights };
+    Ok(Services {
         run_id: prepared.saved.run_id.clone(),
         architecture: setup.policy.fingerprint(),
         spec: spec(setup),
         admission: learner.admission.clone(),
         queue: UnrollQueue::new(&learner.admission, ledger.clone()),
-        weights: Arc::new(WeightStore::keeping(kept)),
+        weights: Arc::new(weights),
         ledger,
         journal: prepared.journal.clone(),
         turnstile: schedule.map(|schedule| Arc::new(Turnstile::new(schedule, passed))),
         status: Arc::new(StatusBoard::new(&prepared.saved.run_id, learner.stage.name())),
         assignment: Assignment::over(prepared.ranks.urls(), prepared.saved.places.clone()),
         actors: ActorTable::new(learner.admission.max_actors),
-    }
+    })
 }
 
 /// Starts the training thread; the receiver resolves with its result, or fails when it panicked.

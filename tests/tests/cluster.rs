@@ -47,7 +47,8 @@ fn envserver() -> (Role, String) {
     let url = format!("http://{}", grpc.local_addr().expect("address"));
     let (ops_listener, ops) = ops_listener();
     let stop = CancellationToken::new();
-    let listeners = Listeners { grpc: Some(grpc), ops: ops_listener };
+    let listeners =
+        Listeners { grpc: Some(grpc), ops: ops_listener, security: vpt_runtime::Security::loopback() };
     let served = vpt_envserver::run(EnvserverConfig::default(), listeners, stop.clone());
     let task = tokio::spawn(async move { served.await.map_err(|error| error.to_string()) });
     (Role { name: "envserver", ops, stop, task }, url)
@@ -70,7 +71,8 @@ fn learner(out: &std::path::Path) -> (Role, String) {
     let stop = CancellationToken::new();
     let setup =
         LearnerSetup { learner: config, policy: tiny::policy(), run_seed: 3, run_config_toml: String::new() };
-    let listeners = Listeners { grpc: Some(grpc), ops: ops_listener };
+    let listeners =
+        Listeners { grpc: Some(grpc), ops: ops_listener, security: vpt_runtime::Security::loopback() };
     let trained = vpt_learner::run(setup, listeners, stop.clone());
     let task = tokio::spawn(async move { trained.await.map_err(|error| error.to_string()) });
     (Role { name: "learner", ops, stop, task }, address)
@@ -90,7 +92,7 @@ fn actor(envserver: &str, learner: &str) -> Role {
     let setup = ActorSetup { actor: config, policy: tiny::policy(), world, run_seed: 3 };
     let (ops_listener, ops) = ops_listener();
     let stop = CancellationToken::new();
-    let listeners = Listeners { grpc: None, ops: ops_listener };
+    let listeners = Listeners { grpc: None, ops: ops_listener, security: vpt_runtime::Security::loopback() };
     let acted = vpt_actor::run(setup, listeners, stop.clone());
     let task = tokio::spawn(async move { acted.await.map_err(|error| error.to_string()) });
     Role { name: "actor", ops, stop, task }

@@ -5,6 +5,7 @@ use super::{Break, Client, Delivery, Uplink};
 use crate::config::seconds;
 use crate::metrics;
 use crate::terms::{Schedule, Terms};
+use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -92,6 +93,7 @@ impl Uplink {
             slots: self.config.slots() as u32,
             answered: outbox.answered(),
             predecessor: self.predecessor.clone(),
+            stream: 1 + self.streams.fetch_add(1, Ordering::Relaxed),
         }
     }
 

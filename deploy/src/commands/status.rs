@@ -4,30 +4,25 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use anyhow::Context;
-use tonic::transport::Endpoint;
 use vpt_proto::learner::v1::status_service_client::StatusServiceClient;
 use vpt_proto::learner::v1::{GetStatusRequest, GetStatusResponse};
+use vpt_runtime::security::Role;
+use vpt_runtime::{Security, net};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(address: &str) -> anyhow::Result<()> {
-    let status = fetch(address).await?;
+pub(crate) async fn run(address: &str, security: &Security) -> anyhow::Result<()> {
+    let status = fetch(address, security).await?;
     print!("{}", screen(&status));
     Ok(())
 }
 
 /// Asks the learner at `address` (`host:port` or a URL), within five seconds.
-pub(crate) async fn fetch(address: &str) -> anyhow::Result<GetStatusResponse> {
-    let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+pub(crate) async fn fetch(address: &str, security: &Security) -> anyhow::Result<GetStatusResponse> {
     let hint =
         || format!("cannot reach a learner at {address}; `vpt up` writes its address to endpoints.json");
-    let channel = Endpoint::from_shared(url.clone())
-        .with_context(|| format!("{address} is not an address"))?
-        .connect_timeout(DEADLINE)
-        .timeout(DEADLINE)
-        .connect()
-        .await
-        .with_context(hint)?;
+    let endpoint = net::endpoint(security, address, "--learner")?.connect_timeout(DEADLINE).timeout(DEADLINE);
+    let channel = security.channel(&endpoint, &[Role::Learner])?;
     let reply = StatusServiceClient::new(channel).get_status(GetStatusRequest {}).await.with_context(hint)?;
     Ok(reply.into_inner())
 }

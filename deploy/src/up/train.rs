@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use vpt_proto::learner::v1::GetStatusResponse;
+use vpt_runtime::security::Role;
 
 use super::Run;
 use super::progress::Progress;
@@ -22,21 +23,58 @@ pub(crate) async fn bc(run: &mut Run) -> anyhow::Result<()> {
     learner(run, "behavioural cloning", &sets).await
 }
 
-/// PPG with KL to the clone: the learner and all actors.
+/// PPG with KL to the clone.
 pub(crate) async fn ppg(run: &mut Run) -> anyhow::Result<()> {
+    let out = run.dir.display().to_string();
+    let clone = from_clone(run);
+    reinforcement(run, "PPG with KL", out, &clone).await
+}
+
+/// PPG without the auxiliary phase, which leaves PPO, with KL to the clone.
+pub(crate) async fn ppo_only(run: &mut Run) -> anyhow::Result<()> {
+    let out = path(run, "ppo_only");
+    let mut sets = from_clone(run);
+    sets.push(("learner.ppg.aux_epochs", "0".to_owned()));
+    reinforcement(run, "without auxiliary phase", out, &sets).await
+}
+
+/// PPG from the clone, which may drift away from it.
+pub(crate) async fn no_kl(run: &mut Run) -> anyhow::Result<()> {
+    let out = path(run, "no_kl");
+    let mut sets = from_clone(run);
+    sets.push(("learner.ppg.kl_coef", "0.0".to_owned()));
+    reinforcement(run, "without KL", out, &sets).await
+}
+
+/// PPG from random weights; there is no clone to be held to.
+pub(crate) async fn from_scratch(run: &mut Run) -> anyhow::Result<()> {
+    let out = path(run, "from_scratch");
+    reinforcement(run, "from scratch", out, &[]).await
+}
+
+fn from_clone(run: &Run) -> Vec<(&'static str, String)> {
     let clone = path(run, "bc/checkpoints/latest");
-    let sets = [
+    vec![("learner.init", clone.clone()), ("learner.pretrained", clone)]
+}
+
+/// Reinforcement learning in the folder `out`: the learner and all actors.
+async fn reinforcement(
+    run: &mut Run,
+    title: &str,
+    out: String,
+    own_sets: &[(&str, String)],
+) -> anyhow::Result<()> {
+    let mut sets = vec![
         ("learner.stage", "ppg".to_owned()),
-        ("learner.out", run.dir.display().to_string()),
-        ("learner.init", clone.clone()),
-        ("learner.pretrained", clone),
+        ("learner.out", out),
         ("learner.schedule.actors", run.config.up.actors.to_string()),
     ];
+    sets.extend_from_slice(own_sets);
     for index in 0..run.config.up.actors {
         let arguments = run.endpoints.actor_arguments(&run.dir, index);
         run.supervisor.start(&format!("actor-{index}"), arguments)?;
     }
-    let outcome = learner(run, "PPG with KL", &sets).await;
+    let outcome = learner(run, title, &sets).await;
     run.supervisor.stop_actors().await;
     outcome
 }
@@ -65,6 +103,7 @@ fn path(run: &Run, below: &str) -> String {
 async fn learner(run: &mut Run, title: &str, sets: &[(&str, String)]) -> anyhow::Result<()> {
     let arguments = run.endpoints.learner_arguments(&run.dir, sets);
     run.supervisor.start("learner", arguments)?;
+    let security = crate::commands::security(&run.config.security, Role::Operator)?;
     let progress = Progress::new(title);
     let started = Instant::now();
     let mut last = None;
@@ -78,7 +117,7 @@ async fn learner(run: &mut Run, title: &str, sets: &[(&str, String)]) -> anyhow:
             }
             () = tokio::time::sleep(POLL) => {
                 // A learner that is loading or restarting does not answer; the next poll will.
-                if let Ok(status) = fetch_status(&run.endpoints.learner).await {
+                if let Ok(status) = fetch_status(&run.endpoints.learner, &security).await {
                     let restarts: u64 = run.supervisor.restarts().values().sum();
                     progress.update(status.env_steps_trained, status.env_steps_target, "frames", line(&status, restarts));
                     last = Some(status);

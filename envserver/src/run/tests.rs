@@ -118,7 +118,7 @@ impl Running {
             .with("grenade", || Box::new(Grenade::default()))
             .with("sleeper", sleeper(2))
             .with("late-sleeper", sleeper(1300));
-        let listeners = Listeners { grpc: Some(grpc), ops };
+        let listeners = Listeners { grpc: Some(grpc), ops, security: vpt_runtime::Security::loopback() };
         let role = tokio::spawn(run_worlds(config, worlds, listeners, shutdown.clone()));
         Self { gate, address, ops: ops_address, shutdown, role }
     }
