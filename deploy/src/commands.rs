@@ -83,7 +83,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Relay(args) => {
             let Some(config) = load_config(&args.config)? else { return Ok(()) };
             telemetry::init("relay");
-            runtime()?.block_on(role::relay(config, args.exit_with_parent))
+            serve(role::relay(config, args.exit_with_parent))
         }
         Command::Envserver(args) => {
             let Some(config) = load_config(&args.config)? else { return Ok(()) };
