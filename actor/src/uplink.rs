@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use vpt_proto::common::v1::ActorIdentity;
-use vpt_proto::learner::v1::ActorReport;
 use vpt_proto::learner::v1::trajectory_service_client::TrajectoryServiceClient;
+use vpt_proto::learner::v1::{ActorReport, Predecessor};
 use vpt_proto::limits::MAX_MESSAGE_BYTES;
 use vpt_runtime::Backoff;
 use vpt_runtime::counter_hash::counter_hash;
@@ -47,6 +47,8 @@ pub(crate) struct Uplink {
     pub(crate) shelf: Arc<PolicyShelf>,
     pub(crate) policies: watch::Receiver<Option<Arc<ActingPolicy>>>,
     pub(crate) ledger: Ledger,
+    /// What an earlier process of this name had counted.
+    pub(crate) predecessor: Option<Predecessor>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -123,7 +125,7 @@ impl Uplink {
             }
         }
         let (unrolls, steps) = delivery.outbox.abandon();
-        self.ledger.dropped("undelivered", steps);
+        self.ledger.undelivered(steps);
         for _ in 0..unrolls {
             metrics::unroll("dropped");
         }
@@ -169,21 +171,24 @@ impl Uplink {
             let room = delivery.outbox.has_room() && !delivery.complete;
             tokio::select! {
                 () = &mut until => return self.shutdown.is_cancelled(),
-                unroll = self.inbox.recv(), if room => delivery.take(unroll),
+                unroll = self.inbox.recv(), if room => delivery.take(unroll, &self.ledger),
             }
         }
     }
 
-    fn report(&self) -> ActorReport {
+    fn report(&self, outbox: &Outbox) -> ActorReport {
         let acting = self.policies.borrow().as_ref().map(|policy| policy.version());
-        self.ledger.report(acting)
+        ActorReport { resending: outbox.is_resending(), ..self.ledger.report(acting, outbox.unsent_steps()) }
     }
 }
 
 impl Delivery {
-    fn take(&mut self, unroll: Option<EncodedUnroll>) {
+    fn take(&mut self, unroll: Option<EncodedUnroll>, ledger: &Ledger) {
         match unroll {
-            Some(unroll) => self.outbox.push(unroll),
+            Some(unroll) => {
+                ledger.handed_over(unroll.steps);
+                self.outbox.push(unroll);
+            }
             None => self.complete = true,
         }
         metrics::outbox(self.outbox.len(), self.outbox.credits());

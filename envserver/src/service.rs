@@ -70,7 +70,7 @@ impl Service {
             shutdown: self.shutdown.clone(),
             open_timeout: self.config.open_timeout(),
             idle_timeout: self.config.idle_timeout(),
-            step_timeout: self.config.step_timeout(),
+            limits: self.config.limits(),
             _permit: permit,
         };
         play.spawn()?;
