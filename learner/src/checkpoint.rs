@@ -209,6 +209,7 @@ fn read_manifest(folder: &Path) -> Result<Manifest, CheckpointError> {
     }
     let manifest: Manifest =
         serde_json::from_value(value).map_err(|error| damaged(format!("{MANIFEST_FILE}: {error}")))?;
+    manifest.policy.validate().map_err(|error| damaged(format!("{MANIFEST_FILE}: policy: {error}")))?;
     if manifest.policy.fingerprint() != manifest.architecture {
         return Err(damaged("the network config and the architecture fingerprint disagree".into()));
     }

@@ -13,6 +13,7 @@ use vpt_proto::common::v1::Tensor;
 use vpt_proto::frame_resize::Resizer;
 use vpt_proto::learner::v1::{PushRequest, WeightsManifest};
 use vpt_proto::shard::Dataset;
+use vpt_proto::weights::{WeightSet, delta};
 use vpt_proto::{frame_codec as codec, tensor};
 use vpt_runtime::security::{RunToken, SecurityConfig};
 
@@ -64,7 +65,15 @@ pub(crate) fn push_message(data: &[u8]) {
 }
 
 pub(crate) fn weights_manifest(data: &[u8]) {
-    let _ = WeightsManifest::decode(data);
+    let Ok(manifest) = WeightsManifest::decode(data) else { return };
+    let _ = WeightSet::announced(&manifest, 1 << 20);
+}
+
+pub(crate) fn weights_delta(data: &[u8]) {
+    let base = samples::versions().0;
+    if let Ok(made) = delta::apply(base, data) {
+        assert_eq!(made.len(), base.len());
+    }
 }
 
 pub(crate) fn weights_file(data: &[u8]) {

@@ -61,6 +61,7 @@ targets![
     frame_resize,
     push_message,
     weights_manifest,
+    weights_delta,
     weights_file,
     shard,
     journal,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use candle_core::Device;
@@ -22,6 +23,7 @@ use vpt_proto::learner::v1::{
 };
 use vpt_proto::limits::{PROTOCOL_VERSION, UNROLL_FORMAT_VERSION};
 use vpt_proto::shard::{DatasetInfo, RecordedEpisode, RecordedStep, ShardWriter};
+use vpt_proto::weights::{Body, WeightSet, delta};
 use vpt_proto::{frame_codec as codec, tensor};
 use vpt_runtime::security::SecurityConfig;
 
@@ -140,13 +142,28 @@ pub(crate) fn push_message() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn weights_manifest() -> Vec<Vec<u8>> {
-    let manifest = WeightsManifest {
-        format_version: 1,
-        version: Some(PolicyVersion { epoch: 1, sequence: 2 }),
-        architecture: policy().fingerprint(),
-        ..WeightsManifest::default()
-    };
-    vec![manifest.encode_to_vec()]
+    let version = PolicyVersion { epoch: 1, sequence: 2 };
+    let payload = Body::whole(versions().0.into());
+    let set = WeightSet::new(version, (policy().fingerprint(), "bf16".to_owned()), payload);
+    vec![set.manifest().encode_to_vec()]
+}
+
+/// Two versions of one network's weights.
+pub(crate) fn versions() -> (&'static [u8], &'static [u8]) {
+    static VERSIONS: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+    let [base, new] = VERSIONS.get_or_init(|| {
+        let base = weights_file().remove(0);
+        let mut new = base.clone();
+        // Low bits of numbers, behind the header.
+        new.iter_mut().rev().step_by(2).skip(1).take(4000).step_by(3).for_each(|byte| *byte ^= 1);
+        [base, new]
+    });
+    (base, new)
+}
+
+pub(crate) fn weights_delta() -> Vec<Vec<u8>> {
+    let (base, new) = versions();
+    vec![delta::encode(base, new).expect("a delta")]
 }
 
 pub(crate) fn weights_file() -> Vec<Vec<u8>> {

@@ -43,7 +43,6 @@ pub(crate) fn attacks(site: &Site) -> Vec<Attack> {
             lie(to(), |chunk| chunk.total_bytes = u64::MAX),
         ),
         Attack::new("a wrong checksum", refused("data_loss"), lie(to(), |chunk| chunk.crc32c ^= 1)),
-        Attack::new("unrolls without credits", refused("no_credit"), greedy(to())),
         Attack::new("chunks that trickle for ever", refused("deadline"), trickle(to())),
         Attack::new("shapes that lie", invalid, lie(to(), |_| {})),
         Attack::new("too many streams", streams, many_streams(to())),
@@ -161,17 +160,6 @@ async fn lie(channel: Channel, change: fn(&mut UnrollChunk)) -> anyhow::Result<H
     let mut chunk = chunk(&name, &welcome);
     change(&mut chunk);
     pusher.say(push_request::Kind::Chunk(chunk)).await?;
-    Ok(Box::new(pusher))
-}
-
-async fn greedy(channel: Channel) -> anyhow::Result<Held> {
-    let (pusher, welcome) = Pusher::welcomed(channel, hello("greedy")).await?;
-    for sequence in 0..64 {
-        let chunk = UnrollChunk { sequence, ..chunk("greedy", &welcome) };
-        if pusher.say(push_request::Kind::Chunk(chunk)).await.is_err() {
-            break;
-        }
-    }
     Ok(Box::new(pusher))
 }
 

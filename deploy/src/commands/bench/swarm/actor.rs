@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use vpt_policy::PolicyConfig;
@@ -28,11 +29,16 @@ const REPORT: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Counts swarms, from 1.
+static SWARMS: AtomicU64 = AtomicU64::new(1);
+
 /// All simulated actors.
 pub(super) struct Swarm {
     address: String,
     security: Security,
     architecture: String,
+    /// Of all its actors: those of another swarm are other processes.
+    incarnation: u64,
     call_every: Duration,
     /// Raised to make all actors connect anew; closed to end them.
     generation: watch::Sender<u64>,
@@ -51,6 +57,7 @@ impl Swarm {
             address: address.to_owned(),
             security: security.clone(),
             architecture: PolicyConfig::linear().fingerprint(),
+            incarnation: SWARMS.fetch_add(1, Ordering::Relaxed),
             call_every: Duration::from_secs_f64(call_seconds),
             generation: watch::Sender::new(1),
             calling: AtomicBool::new(false),
@@ -134,7 +141,7 @@ impl Swarm {
         let endpoint = endpoint(&self.security, &self.address, "swarm")?.connect_timeout(DEADLINE);
         let channel = self.security.channel(&endpoint, &[Role::Learner])?;
         let (requests, outbound) = mpsc::channel(2);
-        let actor = ActorIdentity { actor_id: format!("swarm-{index}"), incarnation: 1 };
+        let actor = ActorIdentity { actor_id: format!("swarm-{index}"), incarnation: self.incarnation };
         let hello = Hello {
             protocol_version: PROTOCOL_VERSION,
             actor: Some(actor),
@@ -181,6 +188,8 @@ impl Actor {
         let start = tokio::time::Instant::now() + offset;
         let mut reports = tokio::time::interval_at(start, REPORT);
         let mut calls = tokio::time::interval_at(start, swarm.call_every);
+        // What was not called while told not to is not made up for.
+        calls.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
                 changed = generation.changed() => return changed.context("the end"),
@@ -189,7 +198,10 @@ impl Actor {
                     let report = PushRequest { kind: Some(push_request::Kind::Report(ActorReport::default())) };
                     self.requests.send(report).await.context("report")?;
                 }
-                _ = calls.tick(), if swarm.calling.load(Ordering::Relaxed) => {
+                _ = calls.tick() => {
+                    if !swarm.calling.load(Ordering::Relaxed) {
+                        continue;
+                    }
                     let began = Instant::now();
                     drop(swarm.watch(&self.channel).await?);
                     let seconds = began.elapsed().as_secs_f64();
