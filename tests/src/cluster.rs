@@ -1,4 +1,4 @@
-//! A training run of real processes: envservers, learner and actors, with a proxy on every link.
+//! A training run of real processes: envservers, learner, relays and actors, with a proxy on every link.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -81,6 +81,8 @@ pub enum Role {
     Envserver,
     /// Trains.
     Learner,
+    /// Hands weights on.
+    Relay,
     /// Plays.
     Actor,
 }
@@ -102,6 +104,7 @@ pub struct Cluster {
     learner: String,
     learner_ops: String,
     envservers: Vec<String>,
+    relays: Vec<String>,
     settings: Vec<String>,
 }
 
@@ -130,6 +133,7 @@ impl Cluster {
             learner: free_address(),
             learner_ops: free_address(),
             envservers: (0..envservers).map(|_| free_address()).collect(),
+            relays: Vec::new(),
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
         };
         for (index, address) in cluster.envservers.clone().iter().enumerate() {
@@ -145,6 +149,20 @@ impl Cluster {
         cluster
     }
 
+    /// Starts a relay, from which actors that are started later take weights, or from the learner where it is away.
+    pub fn add_relay(&mut self, name: &str) {
+        let (up, listen) = (Proxy::start(&self.learner), free_address());
+        let sets = [
+            ("relay.id", name.to_owned()),
+            ("relay.listen", listen.clone()),
+            ("relay.ops_listen", free_address()),
+            ("relay.upstream", format!("[\"http://{}\"]", up.address())),
+        ];
+        self.links.insert(format!("{name}-learner"), up);
+        self.relays.push(format!("\"http://{listen}\""));
+        self.add(name, Role::Relay, &sets);
+    }
+
     /// Starts an actor; its links go through proxies. Returns the address of its ops port.
     pub fn add_actor(&mut self, name: &str) -> String {
         let envserver = &self.envservers[self.members.len() % self.envservers.len()];
@@ -155,6 +173,7 @@ impl Cluster {
             ("actor.learner", format!("http://{}", up.address())),
             ("actor.envserver", format!("http://{}", env.address())),
             ("actor.ops_listen", ops.clone()),
+            ("actor.weights", format!("[{}]", self.relays.join(", "))),
             ("actor.ledger_file", self.dir.join("ledgers").join(name).display().to_string()),
         ];
         self.links.insert(format!("{name}-learner"), up);
@@ -167,6 +186,7 @@ impl Cluster {
         let command = match role {
             Role::Envserver => "envserver",
             Role::Learner => "learner",
+            Role::Relay => "relay",
             Role::Actor => "actor",
         };
         let file = self.dir.join("run.toml").display().to_string();

@@ -49,15 +49,14 @@ pub struct Draw {
     pub gap: Duration,
 }
 
-/// Draws fault `n`: a process is hit in two of three cases, the learner as often as all actors together.
+/// Draws fault `n`: a process is hit in two of three cases, and every role as often as the others.
 pub fn draw(seed: u64, n: u64, cluster: &Cluster) -> Draw {
     let number = |what: u64| counter_hash(&[seed, n, what]);
     let pick = |what: u64, names: Vec<String>| names[(number(what) % names.len() as u64) as usize].clone();
     let between = |what: u64, from: Duration, to: Duration| {
         from + (to - from).mul_f64((number(what) % 1000) as f64 / 1000.0)
     };
-    let role =
-        [Role::Actor, Role::Learner, Role::Envserver, Role::Actor, Role::Learner][(number(0) % 5) as usize];
+    let role = [Role::Actor, Role::Learner, Role::Envserver, Role::Relay][(number(0) % 4) as usize];
     let fault = match number(1) % 6 {
         0..=2 => Fault::Kill(pick(2, cluster.names(role))),
         3 => Fault::Stop(pick(2, cluster.names(role))),

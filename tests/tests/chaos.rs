@@ -82,6 +82,7 @@ fn under_fire(journal_mode: &str) {
     let began = Instant::now();
     let mut cluster =
         Cluster::start(dir.path(), ENVSERVERS, &[&format!("learner.journal.mode={journal_mode}")]);
+    cluster.add_relay("relay-0");
     for index in 0..ACTORS {
         cluster.add_actor(&format!("actor-{index}"));
     }
