@@ -1,6 +1,7 @@
 //! `vpt bench`: measures a part of the system and prints one JSON object as its last line.
 
 mod env;
+mod ingest;
 mod policy;
 mod training_loop;
 mod worker;
@@ -10,6 +11,8 @@ use crate::cli::bench::BenchCommand;
 pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Env(args) => env::run(&args),
+        BenchCommand::Ingest(args) => ingest::run(&args),
+        BenchCommand::IngestWorker(args) => ingest::worker(&args),
         BenchCommand::Policy(args) => policy::run(&args),
         BenchCommand::Loop(args) => training_loop::run(&args),
         BenchCommand::PolicyWorker(args) => policy::worker(&args),
