@@ -63,16 +63,7 @@ impl EncodedUnroll {
             Some(start) => (&self.frames, start.min(self.frames.len())),
             None => (&self.head, start),
         };
-        part.slice(
-            start
-                ..part.len().min(
-                    start
-                        + std::env::var("VPT_X_CHUNK")
-                            .ok()
-                            .and_then(|v| v.parse().ok())
-                            .unwrap_or(CHUNK_BYTES),
-                ),
-        )
+        part.slice(start..part.len().min(start + CHUNK_BYTES))
     }
 }
 

@@ -108,7 +108,7 @@ fn load_config(args: &ConfigArgs) -> anyhow::Result<Option<RunConfig>> {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::env::var("VPT_X_WORKERS").ok().and_then(|v| v.parse().ok()).unwrap_or(2))
+        .worker_threads(2)
         .enable_all()
         .build()
         .context("cannot start the async runtime")
