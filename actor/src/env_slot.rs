@@ -31,7 +31,7 @@ impl EpisodeTotals {
 }
 
 /// What came of one action.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) reward: f32,
     /// At most one of these two is set.

@@ -9,13 +9,16 @@
 //! - `follow`: published weights from the nearest that serves them; `weights`: what becomes of them here
 //! - [`relay`]: the role that hands weights on; [`subscriber`]: versions for whoever wants them
 //! - `terms`: what the learner asks for; `policy_shelf`: versions that wait for their round
-//! - `unroll`: T steps of one slot as a message; `uplink`: credits, chunks, acks, resend
+//! - `unroll`: T steps of one slot; `encoded_unroll`: as a message; `uplink`: credits, chunks, acks, resend
 //! - `ledger`, `activity`: env steps by fate, wall clock by state
+//! - [`bench`]: the way up alone, fed with given frames
 //! - [`record`](mod@record), [`evaluate`](mod@evaluate), [`player`], `lockstep`: fixed episodes played to their end
 
 mod acting_policy;
 mod activity;
+pub mod bench;
 pub mod config;
+mod encoded_unroll;
 mod env_client;
 mod env_slot;
 mod error;

@@ -5,10 +5,9 @@
 
 use crate::acting_policy::Decision;
 use crate::config::StateMode;
+use crate::encoded_unroll::EncodedUnroll;
 use crate::env_slot::{EpisodeTotals, Outcome};
 use crate::version::Version;
-use bytes::Bytes;
-use prost::Message;
 use vpt_policy::RawLayerState;
 use vpt_proto::common::v1::ActorIdentity;
 use vpt_proto::envserver::v1::Observation;
@@ -52,16 +51,6 @@ pub(crate) struct FinishedUnroll {
     unroll: Unroll,
     frames: Vec<u8>,
     frame_side: usize,
-}
-
-/// An unroll as it travels.
-#[derive(Debug, Clone)]
-pub(crate) struct EncodedUnroll {
-    pub(crate) slot: u32,
-    pub(crate) sequence: u64,
-    pub(crate) steps: u64,
-    pub(crate) crc32c: u32,
-    pub(crate) bytes: Bytes,
 }
 
 impl UnrollBuilder {
@@ -148,18 +137,11 @@ impl UnrollBuilder {
 impl FinishedUnroll {
     /// Packs frames and the state before frame 0 and encodes the message; a millisecond's work, not for async code.
     pub(crate) fn encode(mut self, state: &[RawLayerState], width: usize, mode: StateMode) -> EncodedUnroll {
-        let (codec, frames) = frame_codec::encode(&self.frames, self.frame_side * self.frame_side * 3);
+        let frame_len = self.frame_side * self.frame_side * 3;
+        let (codec, frames) = frame_codec::encode(self.frames.into(), frame_len);
         self.unroll.frame_codec = codec.into();
-        self.unroll.frames = frames;
         self.unroll.state = state.iter().map(|layer| wire_state(layer, width, mode)).collect();
-        let bytes: Bytes = self.unroll.encode_to_vec().into();
-        EncodedUnroll {
-            slot: self.unroll.slot,
-            sequence: self.unroll.sequence,
-            steps: u64::from(self.unroll.length),
-            crc32c: crc32c::crc32c(&bytes),
-            bytes,
-        }
+        EncodedUnroll::new(&self.unroll, frames)
     }
 }
 

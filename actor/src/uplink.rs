@@ -5,13 +5,13 @@ mod stream;
 
 use crate::acting_policy::ActingPolicy;
 use crate::config::{ActorConfig, seconds};
+use crate::encoded_unroll::EncodedUnroll;
 use crate::env_client::channel;
 use crate::error::ActorError;
 use crate::ledger::Ledger;
 use crate::metrics;
 use crate::policy_shelf::PolicyShelf;
 use crate::terms::Terms;
-use crate::unroll::EncodedUnroll;
 use outbox::Outbox;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -1,5 +1,7 @@
 //! What an unroll must look like to be let in: checked once, on arrival, so that the training thread can rely on it.
 
+use std::time::Instant;
+
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use vpt_policy::{PolicyConfig, action};
@@ -10,6 +12,7 @@ use vpt_proto::{frame_codec, tensor};
 
 use crate::error::LearnerError;
 use crate::ledger::ActorKey;
+use crate::metrics;
 use crate::queue::ReceivedUnroll;
 use crate::version::Version;
 
@@ -228,8 +231,10 @@ impl UnrollSpec {
         self.check_state(&unroll.state)?;
         let frame_bytes = self.frame_height * self.frame_width * 3;
         let packed = std::mem::take(&mut unroll.frames);
+        let began = Instant::now();
         let frames_raw =
             frame_codec::decode_wire(unroll.frame_codec, &packed, frame_bytes, self.unroll_length)?;
+        metrics::decoded(packed.len() as u64, frames_raw.len() as u64, began.elapsed());
         Ok(ReceivedUnroll { unroll, frames_raw, version, staleness: 0 })
     }
 

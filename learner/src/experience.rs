@@ -1,5 +1,6 @@
 //! An admitted unroll as training needs it: host arrays, its recurrent state, advantages and value targets.
 
+use bytes::Bytes;
 use candle_core::Device;
 use vpt_policy::{PolicyConfig, RecurrentState};
 
@@ -23,7 +24,7 @@ pub(crate) struct Experience {
     pub(crate) sequence: u64,
     /// Published versions between the acting weights and those current at consumption.
     pub(crate) staleness: u64,
-    pub(crate) frames: Vec<u8>,
+    pub(crate) frames: Bytes,
     pub(crate) is_first: Vec<u8>,
     pub(crate) buttons: Vec<u32>,
     pub(crate) camera: Vec<u32>,

@@ -21,6 +21,7 @@
 //! - [`ledger`]: where every env step went; [`actors`]: who is connected
 //! - [`publish`], [`version`]: published weight sets and their order
 //! - [`status`], [`metrics`], [`event_log`]: what can be seen from outside
+//! - [`bench`]: all that takes unrolls in, without a trainer
 
 pub mod actors;
 pub mod admission;
@@ -29,6 +30,7 @@ pub mod assignment;
 mod aux_phase;
 mod batch;
 mod bc_loop;
+pub mod bench;
 mod bookkeeper;
 pub mod checkpoint;
 mod checkpoint_writer;

@@ -60,6 +60,9 @@ pub const REFUSALS: &[&str] = &[
     "journal",
 ];
 
+/// Forms of an unroll's frames.
+const FORMS: &[&str] = &["packed", "raw"];
+
 const STALENESS_BUCKETS: &[f64] = &[0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0];
 
 /// All metrics of this crate.
@@ -86,6 +89,17 @@ pub const SPECS: &[MetricSpec] = &[
     MetricSpec::counter("vpt_learner_unrolls_total", "Unrolls that reached the learner, by outcome.")
         .labels(&[("outcome", OUTCOMES)]),
     MetricSpec::counter("vpt_learner_unroll_bytes_total", "Encoded bytes of complete unrolls received."),
+    MetricSpec::histogram(
+        "vpt_learner_decode_duration_seconds",
+        "Time to unpack the frames of an unroll, off the training thread.",
+        "seconds",
+        TIME_BUCKETS,
+    ),
+    MetricSpec::counter(
+        "vpt_learner_frame_bytes_total",
+        "Bytes of frames as they came and as they were unpacked; their ratio is what packing saves.",
+    )
+    .labels(&[("form", FORMS)]),
     MetricSpec::histogram(
         "vpt_learner_staleness_versions",
         "Published versions between the acting and the current one, at consumption.",
@@ -244,6 +258,13 @@ pub(crate) fn unroll(outcome: &'static str) {
 /// Encoded size of an unroll received.
 pub(crate) fn unroll_bytes(bytes: u64) {
     counter!("vpt_learner_unroll_bytes_total").increment(bytes);
+}
+
+/// An unroll's frames were unpacked: their bytes before and after, and how long it took.
+pub(crate) fn decoded(packed: u64, raw: u64, took: Duration) {
+    histogram!("vpt_learner_decode_duration_seconds").record(took.as_secs_f64());
+    counter!("vpt_learner_frame_bytes_total", "form" => "packed").increment(packed);
+    counter!("vpt_learner_frame_bytes_total", "form" => "raw").increment(raw);
 }
 
 /// Staleness of an unroll at consumption.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use vpt_proto::learner::v1::Unroll;
 
@@ -26,7 +27,7 @@ pub struct ReceivedUnroll {
     /// Everything but the frames; `unroll.frames` is empty.
     pub unroll: Unroll,
     /// `[T, H, W, 3]` u8.
-    pub frames_raw: Vec<u8>,
+    pub frames_raw: Bytes,
     /// The version that acted.
     pub version: Version,
     /// Published versions between that one and the one current at consumption.
@@ -245,7 +246,7 @@ mod tests {
     fn received(sequence: u64, version: Version) -> ReceivedUnroll {
         ReceivedUnroll {
             unroll: Unroll { sequence, length: 32, ..Unroll::default() },
-            frames_raw: vec![0; 10],
+            frames_raw: vec![0; 10].into(),
             version,
             staleness: 0,
         }

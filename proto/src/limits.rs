@@ -1,7 +1,7 @@
 //! Versions and sizes that both ends of a connection enforce.
 
 /// Raised when old and new peers can no longer talk; checked in every handshake.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// `Unroll.format_version` this build writes and reads.
 pub const UNROLL_FORMAT_VERSION: u32 = 1;

@@ -1,6 +1,6 @@
 //! Recorded play on disk: what behavioural cloning reads and `vpt record` writes.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //! A dataset is a folder with `dataset.json` (what was played, and the list of shards; written last, so a folder
 //! without it is an unfinished recording) and `shard-00000.vpts`, `shard-00001.vpts`, …
 //!
@@ -11,6 +11,8 @@
 //!   range touches only the blocks that overlap it
 //! - index: a prost message that lists every episode and the offset, length, CRC-32C and steps of its blocks
 //! - trailer: CRC-32C of the index u32, length of the index u64, magic `VPTINDEX`
+//!
+//! Version 1 differs in the codec of the frames alone and is still read.
 //!
 //! Every byte is covered by a check: truncation and bit flips come out as errors, and a length that lies is refused
 //! before it is allocated.
@@ -32,8 +34,11 @@ pub mod writer;
 pub use reader::{Dataset, EpisodeEntry};
 pub use writer::ShardWriter;
 
-/// Format version this build writes and reads, of `dataset.json` and of the shards.
-pub const SHARD_FORMAT_VERSION: u32 = 1;
+/// Format version this build writes, of `dataset.json` and of the shards.
+pub const SHARD_FORMAT_VERSION: u32 = 2;
+
+/// Format versions this build reads.
+pub const READ_FORMAT_VERSIONS: std::ops::RangeInclusive<u32> = 1..=SHARD_FORMAT_VERSION;
 
 /// Steps a block holds at most.
 pub const BLOCK_STEPS: usize = 32;
@@ -154,7 +159,7 @@ pub enum ShardError {
         path: PathBuf,
     },
     /// Written by another version.
-    #[error("{} has format version {found}, this build reads {SHARD_FORMAT_VERSION}", path.display())]
+    #[error("{} has format version {found}, this build reads 1 to {SHARD_FORMAT_VERSION}", path.display())]
     Version {
         /// The file.
         path: PathBuf,

@@ -3,13 +3,13 @@
 use crate::acting_policy::{ActingPolicy, DrawKey};
 use crate::activity::Activity;
 use crate::config::ActorConfig;
+use crate::encoded_unroll::EncodedUnroll;
 use crate::env_client::EnvClient;
 use crate::inference::Inference;
 use crate::lane::Lane;
 use crate::ledger::Ledger;
 use crate::policy_shelf::PolicyShelf;
 use crate::terms::Terms;
-use crate::unroll::EncodedUnroll;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! The end of an unroll: pack what the slots collected and hand it to the uplink, waiting when that is full.
 
 use super::Group;
+use crate::encoded_unroll::EncodedUnroll;
 use crate::error::ActorError;
 use crate::metrics;
-use crate::unroll::{Bootstrap, EncodedUnroll, Tags};
+use crate::unroll::{Bootstrap, Tags};
 use std::time::{Duration, Instant};
 use vpt_policy::RecurrentState;
 

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::env_slot::Ended;
+use bytes::Bytes;
 use proptest::prelude::*;
+use prost::Message;
 use vpt_policy::action::AgentAction;
 use vpt_proto::envserver::v1::ItemEvent;
 use vpt_proto::envserver::v1::item_event::Kind;
@@ -107,8 +109,8 @@ fn the_encoded_message_holds_everything() {
     let state = [RawLayerState { mask: vec![0, 1], keys: vec![1.0, 2.0, 3.0, 4.01], values: vec![5.0; 4] }];
     let encoded = unroll.encode(&state, 2, StateMode::FullF32);
     assert_eq!((encoded.slot, encoded.sequence, encoded.steps), (2, 0, 6));
-    assert_eq!(encoded.crc32c, crc32c::crc32c(&encoded.bytes));
-    let decoded = Unroll::decode(encoded.bytes).unwrap();
+    assert_eq!(encoded.crc32c, crc32c::crc32c(&encoded.to_bytes()));
+    let decoded = Unroll::decode(encoded.to_bytes()).unwrap();
     let back = frame_codec::decode_wire(decoded.frame_codec, &decoded.frames, FRAME, 6).unwrap();
     assert_eq!(back, frames);
     assert_eq!((decoded.frame_height, decoded.length), (SIDE as u32, 6));
@@ -122,6 +124,6 @@ fn the_encoded_message_holds_everything() {
 #[test]
 fn bf16_halves_the_state() {
     let state = [RawLayerState { mask: vec![1; 64], keys: vec![0.1; 64 * 128], values: vec![0.2; 64 * 128] }];
-    let size = |mode| play(2, 1, 4).remove(0).encode(&state, 128, mode).bytes.len();
+    let size = |mode| play(2, 1, 4).remove(0).encode(&state, 128, mode).len();
     assert!(size(StateMode::FullBf16) * 10 < size(StateMode::FullF32) * 6);
 }

@@ -1,9 +1,8 @@
 //! Unrolls on their way up: queued, being sent under credits, sent and not acknowledged. Pure: no I/O.
 
-use crate::unroll::EncodedUnroll;
+use crate::encoded_unroll::EncodedUnroll;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use vpt_proto::learner::v1::UnrollChunk;
-use vpt_proto::limits::CHUNK_BYTES;
 
 /// At most `limit` unrolls; the first `sent` of them await their ack, the one after may be partly sent.
 #[derive(Debug)]
@@ -116,7 +115,8 @@ impl Outbox {
         let entry = &mut self.queue[self.sent];
         let unroll = &entry.unroll;
         let start = self.offset;
-        let end = unroll.bytes.len().min(start + CHUNK_BYTES);
+        let (data, total) = (unroll.chunk(start), unroll.len());
+        let end = start + data.len();
         if start == 0 {
             self.credits -= 1;
         }
@@ -124,11 +124,11 @@ impl Outbox {
             slot: unroll.slot,
             sequence: unroll.sequence,
             offset: start as u64,
-            total_bytes: unroll.bytes.len() as u64,
+            total_bytes: total as u64,
             crc32c: if start == 0 { unroll.crc32c } else { 0 },
-            data: unroll.bytes.slice(start..end),
+            data,
         };
-        if end < unroll.bytes.len() {
+        if end < total {
             self.offset = end;
             return Some(Outgoing { chunk, completes: None });
         }
@@ -173,10 +173,11 @@ impl Outbox {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use vpt_proto::limits::CHUNK_BYTES;
 
     fn unroll(slot: u32, sequence: u64, bytes: usize) -> EncodedUnroll {
         let bytes: bytes::Bytes = (0..bytes).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
-        EncodedUnroll { slot, sequence, steps: 32, crc32c: crc32c::crc32c(&bytes), bytes }
+        EncodedUnroll::of_bytes(slot, sequence, bytes)
     }
 
     #[test]
@@ -194,7 +195,7 @@ mod tests {
             collected.extend_from_slice(&outgoing.chunk.data);
             completed = outgoing.completes;
         }
-        assert_eq!((collected, completed), (whole.bytes.to_vec(), Some(Some(32))));
+        assert_eq!((collected, completed), (whole.to_bytes().to_vec(), Some(Some(32))));
         assert_eq!(outbox.credits(), 0);
         assert!(outbox.settle(3, 7) && outbox.is_empty());
         assert!(!outbox.settle(3, 7));

@@ -63,7 +63,7 @@ fn recomputed(unroll: &Unroll, seed: u64) -> (Vec<f32>, Vec<f32>) {
     let raw: Vec<_> = unroll.state.iter().map(layer).collect();
     let state = RecurrentState::from_raw(&raw, &config, &Device::Cpu).unwrap();
     let frames = frame_codec::decode_wire(unroll.frame_codec, &unroll.frames, 768, 8).unwrap();
-    let frames = Tensor::from_vec(frames, (1, 8, 16, 16, 3), &Device::Cpu).unwrap();
+    let frames = Tensor::from_vec(frames.to_vec(), (1, 8, 16, 16, 3), &Device::Cpu).unwrap();
     let is_first = unroll.is_first.iter().map(|&first| u8::from(first)).collect::<Vec<_>>();
     let is_first = Tensor::from_vec(is_first, (1, 8), &Device::Cpu).unwrap();
     let output = network.forward(&frames, &is_first, &state).unwrap();

@@ -24,6 +24,11 @@ pub enum BenchCommand {
     Subscriber(BenchSubscriberArgs),
     /// Thousands of simulated actors on one learner, with and without TLS: control calls, memory, all reconnecting.
     Swarm(BenchSwarmArgs),
+    /// Unrolls from an actor process to a learner process that hashes every frame, against Reverb.
+    Ingest(BenchIngestArgs),
+    /// A process that `bench ingest` measures.
+    #[command(hide = true)]
+    IngestWorker(BenchIngestWorkerArgs),
     /// The process that `bench policy` measures.
     #[command(hide = true)]
     PolicyWorker(BenchPolicyWorkerArgs),
@@ -53,6 +58,58 @@ pub struct BenchPolicyArgs {
     /// A Python with torch to compare with, in the same run.
     #[arg(long, value_name = "PYTHON")]
     pub peers: Option<PathBuf>,
+}
+
+/// What frames `vpt bench ingest` sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FrameKind {
+    /// Incompressible.
+    Random,
+    /// The scripted player's on the road to the diamond pickaxe in the embedded world.
+    Video,
+}
+
+/// Arguments of `vpt bench ingest`.
+#[derive(Debug, Args)]
+pub struct BenchIngestArgs {
+    /// What the frames are.
+    #[arg(long, value_enum, default_value = "video")]
+    pub frames: FrameKind,
+    /// Different frames that are sent again and again, 128x128; rounded down to whole unrolls.
+    #[arg(long, default_value_t = 4096, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(64..=65536))]
+    pub count: usize,
+    /// Steps of an unroll.
+    #[arg(long, default_value_t = 32, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
+    pub unroll_length: usize,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Seconds from the first unroll to the start of a measurement.
+    #[arg(long, default_value_t = 1.0)]
+    pub warm_up: f64,
+    /// Measurements of each kind; medians are reported.
+    #[arg(long, default_value_t = 3, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub rounds: usize,
+    /// Processors that all processes share, the peer's too.
+    #[arg(long, default_value_t = 2, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub cores: usize,
+    /// A Python with dm-reverb, tensorflow and xxhash to compare with, in the same run.
+    #[arg(long, value_name = "PYTHON")]
+    pub peers: Option<PathBuf>,
+}
+
+/// Arguments of a process that `vpt bench ingest` measures.
+#[derive(Debug, Args)]
+pub struct BenchIngestWorkerArgs {
+    /// Which end: actor or learner.
+    #[arg(long)]
+    pub end: String,
+    /// Folder with the frames.
+    #[arg(long)]
+    pub folder: PathBuf,
+    /// Steps of an unroll.
+    #[arg(long)]
+    pub unroll_length: usize,
 }
 
 /// Arguments of `vpt bench loop`.

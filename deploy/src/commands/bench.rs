@@ -2,6 +2,7 @@
 
 mod delta;
 mod env;
+mod ingest;
 mod policy;
 mod publish;
 mod swap;
@@ -14,6 +15,8 @@ use crate::cli::bench::BenchCommand;
 pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Env(args) => env::run(&args),
+        BenchCommand::Ingest(args) => ingest::run(&args),
+        BenchCommand::IngestWorker(args) => ingest::worker(&args),
         BenchCommand::Policy(args) => policy::run(&args),
         BenchCommand::Loop(args) => training_loop::run(&args),
         BenchCommand::Publish(args) => publish::run(&args),

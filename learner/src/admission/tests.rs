@@ -23,7 +23,7 @@ pub(crate) fn frames(sequence: u64) -> Vec<u8> {
 
 /// An unroll that fits [`spec`].
 pub(crate) fn good(actor: &ActorKey, slot: u32, sequence: u64, version: Version) -> Unroll {
-    let (codec, packed) = frame_codec::encode(&frames(sequence), 8 * 8 * 3);
+    let (codec, packed) = frame_codec::encode(frames(sequence).into(), 8 * 8 * 3);
     let layer = LayerState {
         mask: Some(tensor::from_u8(&[3], vec![0, 1, 1])),
         keys: Some(tensor::from_f32(&[3, 5], &[0.5; 15])),

@@ -7,8 +7,9 @@ use vpt_proto::limits::CHUNK_BYTES;
 
 use crate::credits::Ticket;
 
-/// Memory taken on the word of a first chunk; beyond that it grows with what arrives.
-const TRUSTED_BYTES: u64 = 1 << 20;
+/// Chunks from this size on are kept as they are; smaller ones are copied together, so that many small chunks do not
+/// cost more memory than they hold.
+const SHARED_BYTES: usize = 64 * 1024;
 
 /// Why a stream's chunks make no unroll.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -56,8 +57,50 @@ impl From<ChunkError> for Status {
 pub(super) struct Complete {
     pub(super) slot: u32,
     pub(super) sequence: u64,
-    pub(super) encoded: Bytes,
+    pub(super) encoded: Pieces,
     pub(super) ticket: Ticket,
+}
+
+/// Bytes that arrived in pieces.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    whole: Vec<Bytes>,
+    /// What is to be copied together.
+    small: Vec<u8>,
+    len: u64,
+    crc32c: u32,
+}
+
+impl Pieces {
+    fn push(&mut self, data: Bytes, is_last: bool) {
+        self.len += data.len() as u64;
+        // Now, while the bytes are in the processor's cache.
+        self.crc32c = crc32c::crc32c_append(self.crc32c, &data);
+        let is_only = is_last && self.whole.is_empty() && self.small.is_empty();
+        if !is_only && data.len() < SHARED_BYTES {
+            self.small.extend_from_slice(&data);
+            return;
+        }
+        if !self.small.is_empty() {
+            self.whole.push(std::mem::take(&mut self.small).into());
+        }
+        self.whole.push(data);
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// All bytes in one piece: a copy unless they came as one.
+    pub(super) fn join(mut self) -> Bytes {
+        if self.whole.len() == 1 && self.small.is_empty() {
+            return self.whole.swap_remove(0);
+        }
+        let mut all = Vec::with_capacity(self.len as usize);
+        self.whole.iter().for_each(|piece| all.extend_from_slice(piece));
+        all.extend_from_slice(&self.small);
+        all.into()
+    }
 }
 
 #[derive(Debug)]
@@ -66,7 +109,7 @@ struct Partial {
     sequence: u64,
     total: u64,
     crc32c: u32,
-    data: Vec<u8>,
+    data: Pieces,
     ticket: Ticket,
 }
 
@@ -98,7 +141,7 @@ impl Assembler {
         if (partial.slot, partial.sequence) != (slot, sequence) || partial.total != chunk.total_bytes {
             return Err(ChunkError::Interleaved { slot, sequence });
         }
-        let received = partial.data.len() as u64;
+        let received = partial.data.len();
         if chunk.offset != received {
             return Err(ChunkError::Offset { slot, sequence, expected: received, found: chunk.offset });
         }
@@ -106,16 +149,17 @@ impl Assembler {
         if chunk.data.is_empty() || chunk.data.len() as u64 > max {
             return Err(ChunkError::Size { slot, sequence, found: chunk.data.len(), max });
         }
-        partial.data.extend_from_slice(&chunk.data);
-        if (partial.data.len() as u64) < partial.total {
+        let is_last = received + chunk.data.len() as u64 == partial.total;
+        partial.data.push(chunk.data, is_last);
+        if !is_last {
             self.partial = Some(partial);
             return Ok(None);
         }
-        let found = crc32c::crc32c(&partial.data);
+        let found = partial.data.crc32c;
         if found != partial.crc32c {
             return Err(ChunkError::Crc { slot, sequence, announced: partial.crc32c, found });
         }
-        Ok(Some(Complete { slot, sequence, encoded: partial.data.into(), ticket: partial.ticket }))
+        Ok(Some(Complete { slot, sequence, encoded: partial.data, ticket: partial.ticket }))
     }
 
     fn begin(
@@ -131,8 +175,7 @@ impl Assembler {
             return Err(ChunkError::Total { slot, sequence, total, max: self.max_bytes });
         }
         let ticket = spend().ok_or(ChunkError::NoCredit { slot, sequence })?;
-        let data = Vec::with_capacity(total.min(TRUSTED_BYTES) as usize);
-        Ok(Partial { slot, sequence, total, crc32c: chunk.crc32c, data, ticket })
+        Ok(Partial { slot, sequence, total, crc32c: chunk.crc32c, data: Pieces::default(), ticket })
     }
 }
 
@@ -155,16 +198,28 @@ mod tests {
 
     #[test]
     fn chunks_in_order_make_the_unroll() {
-        let account = CreditPool::new(1).open(1);
-        let payload: Vec<u8> = (0..100).collect();
-        let mut assembler = Assembler::new(2, 1000);
-        let mut whole = None;
-        for chunk in chunks(&payload, 33) {
-            assert!(whole.is_none());
-            whole = assembler.push(chunk, || account.spend()).unwrap();
+        let payload: Vec<u8> = (0..200_000).map(|n| (n % 251) as u8).collect();
+        for size in [33, SHARED_BYTES - 1, SHARED_BYTES, 90_000, payload.len()] {
+            let account = CreditPool::new(1).open(1);
+            let mut assembler = Assembler::new(2, 1 << 20);
+            let mut whole = None;
+            for chunk in chunks(&payload, size) {
+                assert!(whole.is_none());
+                whole = assembler.push(chunk, || account.spend()).unwrap();
+            }
+            let whole = whole.unwrap();
+            assert_eq!((whole.slot, whole.sequence, whole.encoded.len()), (1, 7, 200_000));
+            assert_eq!(whole.encoded.join(), payload, "chunks of {size}");
         }
-        let whole = whole.unwrap();
-        assert_eq!((whole.slot, whole.sequence, &whole.encoded[..]), (1, 7, &payload[..]));
+    }
+
+    #[test]
+    fn an_unroll_of_one_chunk_is_not_copied() {
+        let account = CreditPool::new(1).open(1);
+        let chunk = chunks(&[1, 2, 3], 3).remove(0);
+        let sent = chunk.data.as_ptr();
+        let whole = Assembler::new(2, 1000).push(chunk, || account.spend()).unwrap().unwrap();
+        assert_eq!(whole.encoded.join().as_ptr(), sent);
     }
 
     #[test]

@@ -317,7 +317,7 @@ impl Session {
     /// Decodes, checks and books a whole unroll and gives it its place; answers it, at once or when its turn has come.
     async fn take_in(&self, whole: Complete) -> Result<(), Refusal> {
         let (slot, sequence) = (whole.slot, whole.sequence);
-        metrics::unroll_bytes(whole.encoded.len() as u64);
+        metrics::unroll_bytes(whole.encoded.len());
         let (outcome, detail) = match self.check(whole).await? {
             Checked::Refused(outcome, detail) => (outcome, detail),
             Checked::Good(arrival) if self.shared.learner.turnstile.is_some() => {
@@ -346,8 +346,12 @@ impl Session {
         }
         let newest = learner.weights.current().unwrap_or_default();
         let envelope = Envelope { actor: self.actor.clone(), slot, sequence, newest };
-        let (spec, encoded) = (learner.spec.clone(), whole.encoded.clone());
-        let admitted = tokio::task::spawn_blocking(move || spec.admit(encoded, &envelope))
+        let (spec, pieces) = (learner.spec.clone(), whole.encoded);
+        let admit = move || {
+            let encoded = pieces.join();
+            (spec.admit(encoded.clone(), &envelope), encoded)
+        };
+        let (admitted, encoded) = tokio::task::spawn_blocking(admit)
             .await
             .map_err(|_| refuse("protocol", Status::internal("decoding the unroll failed")))?;
         let steps = learner.spec.unroll_length as u64;
@@ -373,7 +377,7 @@ impl Session {
             return Ok(refused("stale", Outcome::Stale, detail));
         }
         let entry = Entry { actor: self.actor.clone(), slot, sequence, steps };
-        let arrival = Arrival { entry, encoded: whole.encoded, received, ticket: whole.ticket };
+        let arrival = Arrival { entry, encoded, received, ticket: whole.ticket };
         Ok(Checked::Good(Box::new(arrival)))
     }
 

@@ -3,9 +3,10 @@
 use super::wire::{Block, BlockSteps, Index, IndexBlock, Step};
 use super::{
     BLOCK_STEPS, DATASET_FILE, DatasetFile, DatasetInfo, HEADER_BYTES, HEADER_MAGIC, INDEX_MAGIC,
-    RecordedEpisode, RecordedStep, SHARD_FORMAT_VERSION, ShardEntry, ShardError, TRAILER_BYTES,
+    READ_FORMAT_VERSIONS, RecordedEpisode, RecordedStep, ShardEntry, ShardError, TRAILER_BYTES,
 };
 use crate::frame_codec;
+use bytes::Bytes;
 use prost::Message;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -136,7 +137,7 @@ impl Dataset {
         Ok(episode)
     }
 
-    fn read_block(&self, shard: usize, block: &IndexBlock) -> Result<(Vec<u8>, Vec<Step>), ShardError> {
+    fn read_block(&self, shard: usize, block: &IndexBlock) -> Result<(Bytes, Vec<Step>), ShardError> {
         let shard = &self.shards[shard];
         let Block { codec, frames, steps } = shard.decode(block)?;
         shard.check_steps(block, &steps)?;
@@ -200,7 +201,7 @@ impl Dataset {
             return Err(damaged("it is not a shard"));
         }
         let version = word(&header, 8);
-        if version != SHARD_FORMAT_VERSION {
+        if !READ_FORMAT_VERSIONS.contains(&version) {
             return Err(ShardError::Version { path: path.to_owned(), found: version });
         }
         if word(&header, 20) != crc32c::crc32c(&header[..20]) {
@@ -252,8 +253,8 @@ fn read_dataset_file(dir: &Path, path: &Path) -> Result<DatasetFile, ShardError>
         serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     // The version first: another version may have other keys.
     let version = value.get("format_version").and_then(serde_json::Value::as_u64).unwrap_or(0);
-    if version != u64::from(SHARD_FORMAT_VERSION) {
-        let found = u32::try_from(version).unwrap_or(u32::MAX);
+    let found = u32::try_from(version).unwrap_or(u32::MAX);
+    if !READ_FORMAT_VERSIONS.contains(&found) {
         return Err(ShardError::Version { path: path.to_owned(), found });
     }
     serde_json::from_value(value).map_err(|error| damaged(error.to_string()))

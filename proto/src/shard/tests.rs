@@ -102,7 +102,7 @@ fn another_version_is_named() {
     write(dir.path(), &[episode(1, 3)], 1000);
     let path = dir.path().join(DATASET_FILE);
     let text =
-        std::fs::read_to_string(&path).unwrap().replace("\"format_version\": 1", "\"format_version\": 7");
+        std::fs::read_to_string(&path).unwrap().replace("\"format_version\": 2", "\"format_version\": 7");
     std::fs::write(&path, text).unwrap();
     assert!(matches!(Dataset::open(dir.path()), Err(ShardError::Version { found: 7, .. })));
 }

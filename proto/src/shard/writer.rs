@@ -6,6 +6,7 @@ use super::{
     RecordedEpisode, SHARD_FORMAT_VERSION, ShardEntry, ShardError,
 };
 use crate::frame_codec;
+use bytes::Bytes;
 use prost::Message;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -80,7 +81,7 @@ impl ShardWriter {
         let mut blocks = Vec::with_capacity(steps.div_ceil(BLOCK_STEPS));
         let chunks = episode.steps.chunks(BLOCK_STEPS).zip(episode.frames.chunks(BLOCK_STEPS * frame_len));
         for (steps, frames) in chunks {
-            let (codec, frames) = frame_codec::encode(frames, frame_len);
+            let (codec, frames) = frame_codec::encode(Bytes::copy_from_slice(frames), frame_len);
             let block = Block { codec: codec.into(), frames, steps: steps.iter().map(Step::from).collect() };
             blocks.push(shard.append(&block.encode_to_vec(), steps.len())?);
         }

@@ -140,7 +140,7 @@ async fn a_handshake_that_does_not_fit_names_both_sides() {
         Server::start(AdmissionConfig { hello_timeout_seconds: 0.05, ..AdmissionConfig::default() }).await;
     let fits = hello(&actor("actor-0", 1));
     let cases = [
-        (Hello { protocol_version: 99, ..fits.clone() }, Code::FailedPrecondition, ["99", "learner 1"]),
+        (Hello { protocol_version: 99, ..fits.clone() }, Code::FailedPrecondition, ["99", "learner 2"]),
         (
             Hello { architecture: "ffff".into(), ..fits.clone() },
             Code::FailedPrecondition,
