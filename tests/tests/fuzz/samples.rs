@@ -18,8 +18,7 @@ use vpt_policy::{ExportDType, Parameters, PolicyConfig};
 use vpt_proto::common::v1::{ActorIdentity, PolicyVersion};
 use vpt_proto::envserver::v1::HumanAction;
 use vpt_proto::learner::v1::{
-    ActorReport, EpisodeEnd, Hello, LayerState, PushRequest, Unroll, UnrollChunk, UnrollEvent,
-    WeightsManifest, push_request,
+    ActorReport, EpisodeEnd, Hello, LayerState, PushRequest, Unroll, UnrollChunk, UnrollEvent, push_request,
 };
 use vpt_proto::limits::{PROTOCOL_VERSION, UNROLL_FORMAT_VERSION};
 use vpt_proto::shard::{DatasetInfo, RecordedEpisode, RecordedStep, ShardWriter};
@@ -129,6 +128,7 @@ pub(crate) fn push_message() -> Vec<Vec<u8>> {
         architecture: policy().fingerprint(),
         slots: 8,
         stream: 1,
+        ..Hello::default()
     };
     let chunk = UnrollChunk { total_bytes: 64, data: Bytes::from_static(&[7; 64]), ..UnrollChunk::default() };
     let mut report = ActorReport { env_steps_produced: 5, ..ActorReport::default() };
