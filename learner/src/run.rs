@@ -315,7 +315,6 @@ fn same_architecture(weights: Weights, path: &str, expected: &str) -> Result<Wei
 
 /// Random per training run; an identity, never a seed.
 fn new_run_id(run_seed: u64) -> String {
-    #[expect(clippy::disallowed_methods, reason = "an identity")]
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let mut hasher = blake3::Hasher::new();
     hasher.update(&run_seed.to_le_bytes());
