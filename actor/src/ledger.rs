@@ -66,6 +66,7 @@ impl Ledger {
             episodes: self.counts.episodes.load(Ordering::Relaxed),
             env_restarts: self.counts.env_restarts.load(Ordering::Relaxed),
             acting_version: acting.map(Into::into),
+            ..ActorReport::default()
         }
     }
 }

@@ -126,6 +126,7 @@ async fn run_tasks(setup: ActorSetup, health: Health, stop: &CancellationToken) 
         shelf,
         policies: policies.clone(),
         ledger,
+        activity: activity.clone(),
         shutdown: stop.clone(),
     };
     tasks.spawn(uplink.run());

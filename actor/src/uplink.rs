@@ -4,6 +4,7 @@ mod outbox;
 mod stream;
 
 use crate::acting_policy::ActingPolicy;
+use crate::activity::Activity;
 use crate::config::{ActorConfig, seconds};
 use crate::env_client::endpoint;
 use crate::error::ActorError;
@@ -42,6 +43,7 @@ pub(crate) struct Uplink {
     pub(crate) shelf: Arc<PolicyShelf>,
     pub(crate) policies: watch::Receiver<Option<Arc<ActingPolicy>>>,
     pub(crate) ledger: Ledger,
+    pub(crate) activity: Activity,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -137,6 +139,7 @@ impl Uplink {
     /// Counts and logs a break; an error when it is final.
     fn note(&self, broken: &Break, delivery: &mut Delivery) -> Result<(), ActorError> {
         delivery.outbox.disconnected();
+        self.activity.uplink("away");
         let refused = |detail: &String| {
             Err(ActorError::LearnerRefused { address: self.config.learner.clone(), reason: detail.clone() })
         };
@@ -171,7 +174,11 @@ impl Uplink {
 
     fn report(&self) -> ActorReport {
         let acting = self.policies.borrow().as_ref().map(|policy| policy.version());
-        self.ledger.report(acting)
+        ActorReport {
+            actor_time: Some(self.activity.actor_time()),
+            uplink_time: Some(self.activity.uplink_time()),
+            ..self.ledger.report(acting)
+        }
     }
 }
 

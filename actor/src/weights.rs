@@ -21,6 +21,7 @@ use vpt_proto::learner::v1::weights_service_client::WeightsServiceClient;
 use vpt_proto::learner::v1::{FetchRequest, WatchRequest, WeightsManifest};
 use vpt_proto::limits::{CHUNK_BYTES, MAX_MESSAGE_BYTES, WEIGHTS_FORMAT_VERSION};
 use vpt_runtime::Backoff;
+use vpt_runtime::faults::{self, Part};
 
 /// Weights larger than this are refused before they are fetched.
 const MAX_WEIGHTS_BYTES: u64 = 16 << 30;
@@ -222,6 +223,7 @@ impl WeightsFollower {
     ) -> Result<(), Fault> {
         let config = self.policy.clone();
         let acting = (self.config.precision, self.config.temperature);
+        faults::pause(Part::Weights).await;
         let built = tokio::task::spawn_blocking(move || {
             let parameters = Parameters::from_safetensors(&payload, &config, false, &Device::Cpu)?;
             ActingPolicy::new(&config, &parameters, acting, version)

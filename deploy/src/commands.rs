@@ -87,7 +87,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Eval(args) => runtime()?.block_on(eval::run(args)),
         Command::Infer(args) => infer::run(&args),
         Command::Replay(command) => replay::run(command),
-        Command::Status(args) => runtime()?.block_on(status::run(&args.learner)),
+        Command::Status(args) => runtime()?.block_on(status::run(&args)),
         Command::Bench(command) => bench::run(command),
     }
 }

@@ -16,6 +16,8 @@ use tonic::{Code, Status, Streaming};
 use vpt_proto::envserver::v1::{
     HumanAction, Observation, OpenSession, PlayRequest, PlayResponse, play_request, play_response,
 };
+use vpt_runtime::faults::{self, Part};
+use vpt_runtime::pool_account::{PoolAccount, Worker};
 
 use crate::error::SessionError;
 use crate::metrics::{self, OpenGauge, SessionMetrics};
@@ -29,12 +31,13 @@ pub(crate) const OUTBOX: usize = 4;
 
 pub(crate) type Reply = Result<PlayResponse, Status>;
 
-// Indices into `metrics::STATES`.
-const OPEN: usize = 0;
-const WAIT_ACTION: usize = 1;
-const STEP: usize = 2;
-const RESET: usize = 3;
-const SEND: usize = 4;
+// Of `metrics::STATES`.
+const OPEN: &str = "open";
+const WAIT_ACTION: &str = "wait_action";
+const STEP: &str = "step";
+const RENDER: &str = "render";
+const RESET: &str = "reset";
+const SEND: &str = "send";
 
 /// Everything the thread of a session needs.
 pub(crate) struct Play {
@@ -48,6 +51,8 @@ pub(crate) struct Play {
     pub(crate) open_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) step_timeout: Duration,
+    /// The time of all sessions.
+    pub(crate) time: PoolAccount,
     /// Held for as long as the session lives.
     pub(crate) _permit: OwnedSemaphorePermit,
 }
@@ -95,13 +100,13 @@ struct Driver<'a> {
     play: Play,
     watch: &'a Watch,
     metrics: SessionMetrics,
-    state: usize,
-    since: Instant,
+    clock: Worker,
 }
 
 impl<'a> Driver<'a> {
     fn new(play: Play, watch: &'a Watch) -> Self {
-        Self { play, watch, metrics: SessionMetrics::new(), state: OPEN, since: Instant::now() }
+        let clock = play.time.join(OPEN);
+        Self { play, watch, metrics: SessionMetrics::new(), clock }
     }
 
     fn run(mut self, opened: &mut bool) -> Result<(), SessionError> {
@@ -124,7 +129,10 @@ impl<'a> Driver<'a> {
         }
         while let Some(action) = self.receive_action()? {
             let entered = self.enter(STEP);
-            let observation = session.step(&action)?;
+            faults::sleep(Part::EnvStep);
+            let outcome = session.act(&action)?;
+            self.enter(RENDER);
+            let observation = session.show(outcome);
             let last = observation.terminated || observation.truncated;
             self.count(&observation);
             let left = self.send(play_response::Kind::Observation(observation))?;
@@ -214,12 +222,13 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Books the time since the last change of state; returns now.
-    fn enter(&mut self, state: usize) -> Instant {
-        let now = Instant::now();
-        self.metrics.time[self.state].increment((now - self.since).as_secs_f64());
-        (self.state, self.since) = (state, now);
-        self.watch.mark(now, matches!(state, STEP | RESET));
+    /// Goes over to `state`; returns the moment it counts from.
+    fn enter(&mut self, state: &'static str) -> Instant {
+        let now = self.clock.enter(state);
+        // To the watch, rendering is part of the step.
+        if state != RENDER {
+            self.watch.mark(now, matches!(state, STEP | RESET));
+        }
         now
     }
 }

@@ -7,6 +7,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use vpt_runtime::net::Listeners;
 use vpt_runtime::ops::{Health, OpsServer};
+use vpt_runtime::pool_account::PoolAccount;
 
 use crate::config::EnvserverConfig;
 use crate::error::EnvserverError;
@@ -59,11 +60,12 @@ pub async fn run_worlds(
         "envserver serving"
     );
     let service = Service::new(config.clone(), worlds, shutdown.clone());
-    let server = serve(&config, service.clone(), listener, &shutdown);
+    let time = service.time().clone();
+    let server = serve(&config, service, listener, &shutdown);
     health.set_ready(true);
     let result = tokio::select! {
         result = server => result,
-        () = beat(&health) => Ok(()),
+        () = beat(&health, &time) => Ok(()),
         result = ops => Err(EnvserverError::Ops(match result {
             Ok(Ok(())) => std::io::Error::other("it stopped by itself"),
             Ok(Err(error)) => error,
@@ -71,6 +73,7 @@ pub async fn run_worlds(
         })),
     };
     health.set_ready(false);
+    time.export();
     // Also on failure: no session may outlive the role.
     shutdown.cancel();
     result
@@ -120,11 +123,13 @@ async fn serve(
     Ok(())
 }
 
-async fn beat(health: &Health) {
+/// Says that the event loop turns, and brings the exported account of the sessions up to now.
+async fn beat(health: &Health, time: &PoolAccount) {
     let mut ticks = tokio::time::interval(HEARTBEAT);
     loop {
         ticks.tick().await;
         health.heartbeat();
+        time.export();
     }
 }
 

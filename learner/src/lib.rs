@@ -20,8 +20,10 @@
 //! - [`ranks`]: several learners that train one model; [`assignment`]: which of them takes which actor's slots
 //! - [`ledger`]: where every env step went; [`actors`]: who is connected
 //! - [`publish`], [`version`]: published weight sets and their order
+//! - [`accounts`], [`verdict`]: where the time of every part goes, and what holds the run back
 //! - [`status`], [`metrics`], [`event_log`]: what can be seen from outside
 
+pub mod accounts;
 pub mod actors;
 pub mod admission;
 pub mod algo;
@@ -67,6 +69,7 @@ mod stopwatch;
 mod synthetic;
 mod training;
 mod turnstile;
+pub mod verdict;
 pub mod version;
 
 pub use error::LearnerError;

@@ -39,7 +39,7 @@ use crate::stopwatch::Stopwatch;
 use crate::training::Trainer;
 use crate::turnstile::Turnstile;
 use crate::version::Version;
-use crate::{bc_loop, metrics, ppg_loop, serve};
+use crate::{accounts, bc_loop, metrics, ppg_loop, serve};
 
 /// Stack of the training thread: candle walks the graph recursively, and big networks have deep graphs.
 const TRAINING_STACK_BYTES: usize = 256 << 20;
@@ -108,6 +108,8 @@ pub async fn run(
         .await
         .map_err(|_| LearnerError::Panicked { name: "preparation" })??;
     let services = services(&setup, &prepared);
+    let recorded = setup.learner.stage == Stage::Bc;
+    tokio::spawn(accounts::keep(services.status.clone(), services.ledger.clone(), recorded, served.clone()));
     let grpc = listeners
         .grpc
         .map(|listener| tokio::spawn(serve::serve(listener, services.clone(), served.clone(), SERVE_GRACE)));
@@ -358,7 +360,7 @@ fn train(
 ) -> Result<(), LearnerError> {
     let Prepared { compute, checkpoints, ranks, epoch, stored, saved, journal, replay, init, frozen, .. } =
         prepared;
-    let stopwatch = Stopwatch::new();
+    let stopwatch = services.status.accounts().training().clone();
     let mut trainer = trainer(&setup, compute, stored.as_ref(), init, stopwatch.clone())?;
     trainer.ranks = ranks.clone();
     trainer.nonfinite = NonFiniteGuard::new(&setup.learner.nonfinite, &setup.learner.out);

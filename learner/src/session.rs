@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use vpt_policy::{ExportDType, Parameters};
+use vpt_runtime::faults::{self, Part};
 use vpt_runtime::ops::Health;
 
 use crate::assignment::{Assignment, Places};
@@ -163,6 +164,7 @@ impl Session {
         let dtype = self.setup.learner.publish.dtype;
         let stopwatch = self.stopwatch.clone();
         stopwatch.during("publish", || {
+            faults::sleep(Part::Publish);
             let version = Version::new(self.version.epoch, sequence);
             let payload = Bytes::from(parameters.to_safetensors(dtype.export(), false)?);
             let mark =
@@ -311,7 +313,6 @@ impl Session {
             status.mean_return = returns.mean;
             status.episodes = counters.episodes;
             status.loss = loss;
-            status.time_seconds = self.stopwatch.seconds().collect();
         });
     }
 }

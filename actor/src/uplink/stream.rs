@@ -11,6 +11,7 @@ use tonic::Streaming;
 use vpt_proto::learner::v1::ack::Outcome;
 use vpt_proto::learner::v1::{Ack, Hello, PushRequest, PushResponse, Welcome, push_request, push_response};
 use vpt_proto::limits::PROTOCOL_VERSION;
+use vpt_runtime::faults::{self, Part};
 
 /// Chunks handed to the transport before it takes them.
 const CHUNKS_UNDER_WAY: usize = 2;
@@ -126,6 +127,7 @@ impl Uplink {
         let drain = seconds(self.config.drain_seconds);
         loop {
             metrics::outbox(delivery.outbox.len(), delivery.outbox.credits());
+            self.activity.uplink(delivery.outbox.obstacle());
             if delivery.complete && delivery.outbox.is_empty() {
                 return Ok(());
             }
@@ -140,6 +142,7 @@ impl Uplink {
                 },
                 permit = requests.reserve(), if can_send => {
                     let permit = permit.map_err(|_| Break::new("closed", "the stream broke"))?;
+                    faults::pause(Part::Uplink).await;
                     self.send_chunk(permit, delivery);
                 }
                 unroll = self.inbox.recv(), if room => delivery.take(unroll),

@@ -13,6 +13,8 @@ pub enum BenchCommand {
     Policy(BenchPolicyArgs),
     /// Frames per second trained on end to end, every role a process of its own, against Sample Factory.
     Loop(BenchLoopArgs),
+    /// Whether the learner names the part that is slowed down on purpose, for every part, run after run.
+    Verdict(BenchVerdictArgs),
     /// The process that `bench policy` measures.
     #[command(hide = true)]
     PolicyWorker(BenchPolicyWorkerArgs),
@@ -83,6 +85,32 @@ pub struct BenchLoopArgs {
     /// Processes of the peer that step its environments.
     #[arg(long, default_value_t = 2)]
     pub peer_workers: usize,
+}
+
+/// Arguments of `vpt bench verdict`.
+#[derive(Debug, Args)]
+pub struct BenchVerdictArgs {
+    /// How often each part is slowed down.
+    #[arg(long, default_value_t = 20, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub runs: usize,
+    /// Seconds from the fault on after which the verdict counts; it must be right then.
+    #[arg(long, default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Seconds without a fault in between.
+    #[arg(long, default_value_t = 4.0)]
+    pub rest: f64,
+    /// World to step: null or native.
+    #[arg(long, default_value = "null")]
+    pub world: String,
+    /// Network: linear or tiny.
+    #[arg(long, default_value = "linear")]
+    pub net: String,
+    /// Actor processes.
+    #[arg(long, default_value_t = 2)]
+    pub actors: usize,
+    /// Order of the parts and lengths of the delays.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// Arguments of the process that `vpt bench policy` measures.

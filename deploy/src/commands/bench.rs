@@ -3,6 +3,7 @@
 mod env;
 mod policy;
 mod training_loop;
+mod verdict;
 mod worker;
 
 use crate::cli::bench::BenchCommand;
@@ -12,6 +13,7 @@ pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Env(args) => env::run(&args),
         BenchCommand::Policy(args) => policy::run(&args),
         BenchCommand::Loop(args) => training_loop::run(&args),
+        BenchCommand::Verdict(args) => verdict::run(&args),
         BenchCommand::PolicyWorker(args) => policy::worker(&args),
     }
 }

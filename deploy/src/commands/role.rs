@@ -12,6 +12,7 @@ use crate::run_config::RunConfig;
 
 /// Runs a learner until training ends or it is told to stop.
 pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    run.faults.start()?;
     let listeners = Listeners {
         grpc: Some(net::bind(&run.learner.listen, "learner.listen")?),
         ops: net::bind(&run.learner.ops_listen, "learner.ops_listen")?,
@@ -27,6 +28,7 @@ pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::R
 
 /// Runs an actor until it is told to stop.
 pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    run.faults.start()?;
     let listeners = Listeners { grpc: None, ops: net::bind(&run.actor.ops_listen, "actor.ops_listen")? };
     // Tensor operations run on rayon's pool; actors share a machine, so each keeps to its configured share.
     rayon::ThreadPoolBuilder::new()
@@ -39,6 +41,7 @@ pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Res
 
 /// Runs an envserver until it is told to stop.
 pub(crate) async fn envserver(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    run.faults.start()?;
     let listeners = Listeners {
         grpc: Some(net::bind(&run.envserver.listen, "envserver.listen")?),
         ops: net::bind(&run.envserver.ops_listen, "envserver.ops_listen")?,

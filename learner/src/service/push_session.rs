@@ -11,6 +11,8 @@ use vpt_proto::learner::v1::{
     Ack, ActorReport, Credit, Hello, PushRequest, PushResponse, Welcome, push_request, push_response,
 };
 use vpt_proto::limits::PROTOCOL_VERSION;
+use vpt_runtime::faults::{self, Part};
+use vpt_runtime::pool_account::Worker;
 
 use super::assembly::{Assembler, Complete};
 use super::{Services, Shared};
@@ -178,6 +180,7 @@ struct Session {
     account: Account,
     assembler: Assembler,
     replies: Replies,
+    clock: Worker,
 }
 
 impl Session {
@@ -220,6 +223,7 @@ impl Session {
             account: learner.queue.credits().open(credit_limit(shared, hello.slots)),
             assembler: Assembler::new(hello.slots, learner.admission.max_unroll_bytes),
             replies,
+            clock: learner.status.accounts().intake().join("wait_actor"),
         })
     }
 
@@ -258,6 +262,7 @@ impl Session {
                     let message = message.map_err(|status| refuse("protocol", status))?;
                     let Some(message) = message else { return Ok(()) };
                     self.handle(message).await?;
+                    self.clock.enter("wait_actor");
                     silent.as_mut().reset(tokio::time::Instant::now() + idle);
                 }
             }
@@ -286,16 +291,22 @@ impl Session {
     }
 
     /// Decodes, checks and books a whole unroll and gives it its place; answers it, at once or when its turn has come.
-    async fn take_in(&self, whole: Complete) -> Result<(), Refusal> {
+    async fn take_in(&mut self, whole: Complete) -> Result<(), Refusal> {
         let (slot, sequence) = (whole.slot, whole.sequence);
         metrics::unroll_bytes(whole.encoded.len() as u64);
+        self.clock.enter("decode");
         let (outcome, detail) = match self.check(whole).await? {
             Checked::Refused(outcome, detail) => (outcome, detail),
             Checked::Good(arrival) if self.shared.learner.turnstile.is_some() => {
+                self.clock.enter("place");
                 return self.wait_in_line(*arrival).await;
             }
-            Checked::Good(arrival) => (self.place(*arrival).await?, String::new()),
+            Checked::Good(arrival) => {
+                self.clock.enter("place");
+                (self.place(*arrival).await?, String::new())
+            }
         };
+        self.clock.enter("wait_actor");
         self.answer(Ack { slot, sequence, outcome: outcome.into(), detail }).await
     }
 
@@ -318,7 +329,11 @@ impl Session {
         let newest = learner.weights.current().unwrap_or_default();
         let envelope = Envelope { actor: self.actor.clone(), slot, sequence, newest };
         let (spec, encoded) = (learner.spec.clone(), whole.encoded.clone());
-        let admitted = tokio::task::spawn_blocking(move || spec.admit(encoded, &envelope))
+        let decode = move || {
+            faults::sleep(Part::Decode);
+            spec.admit(encoded, &envelope)
+        };
+        let admitted = tokio::task::spawn_blocking(decode)
             .await
             .map_err(|_| refuse("protocol", Status::internal("decoding the unroll failed")))?;
         let steps = learner.spec.unroll_length as u64;
@@ -383,6 +398,7 @@ impl Session {
         if let Some(version) = report.acting_version {
             self.connection.acting(Version::from(version));
         }
+        self.shared.learner.status.accounts().reported(&self.actor, &report);
         let report = Report {
             produced: report.env_steps_produced,
             dropped: report.env_steps_dropped.into_iter().collect(),
