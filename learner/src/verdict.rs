@@ -3,18 +3,20 @@
 //! A run is a chain: worlds, inference, the way up, decoding, training, publication, and back to inference. Every link
 //! accounts for its wall clock, waiting included, and a link that is waited for is found by asking who waits:
 //!
-//! 1. **Both ends wait at the same time.** The training thread waits for data for a share *w* of the time, actors wait for
+//! 1. **The streams that receive do nothing but decode** while the training thread waits: **decode**. This needs no word from
+//!    the actors, whose reports wait behind the unrolls that are not decoded yet.
+//! 2. **Both ends wait at the same time.** The training thread waits for data for a share *w* of the time, actors wait for
 //!    room among their unacknowledged unrolls for a share *o*. When *w + o* is above 1, both wait at once for at least
 //!    *w + o - 1*, and neither can be what the other waits for: it is the way between them. If the streams that receive
 //!    spend most of their time decoding, that is **decode**, else **network**: chunks or answers are under way.
-//! 2. **Actors wait more than the training thread**, or it hardly waits at all: the learner holds the run back, by
+//! 3. **Actors wait more than the training thread**, or it hardly waits at all: the learner holds the run back, by
 //!    publishing when that takes it longer than all its other work (**publish**), else by **train**.
-//! 3. **The training thread waits more than the actors.** Then actors do not deliver enough, and what they do most says
+//! 4. **The training thread waits more than the actors.** Then actors do not deliver enough, and what they do most says
 //!    why: wait for worlds (**env**), infer and encode (**inference**), wait for weights (**publish**). When most
 //!    unrolls are dropped because they are too old, their work is in vain for want of newer weights: **publish** too.
 //!
-//! Rule 1 comes first because in it both of the others would blame somebody who waits. A buffer that is still filling up
-//! shows as nobody waiting; rule 2 then names the learner, which is what will be waited for.
+//! Rules 1 and 2 come first because in their cases the others would blame somebody who waits. A buffer that is still filling
+//! up shows as nobody waiting; rule 3 then names the learner, which is what will be waited for.
 //!
 //! In behavioural cloning there are no actors: the training thread waits for the loader, which reads and **decodes**
 //! recorded play, or it does not.
@@ -26,6 +28,8 @@
 const HARDLY: f64 = 0.1;
 /// By how much both ends must wait at the same time.
 const OVERLAP: f64 = 0.1;
+/// A share of the streams' time above this is nothing but decoding.
+const SATURATED: f64 = 0.9;
 
 /// What holds a run back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +144,9 @@ pub fn judge(shares: &Shares) -> Verdict {
     let Some(training) = &shares.training else {
         return Verdict { cause: Cause::Unknown, evidence: "nothing is measured yet".to_owned() };
     };
+    if shares.decode > SATURATED && training.wait_data > HARDLY {
+        return saturated(shares, training);
+    }
     let Some(actors) = &shares.actors else { return without_actors(shares, training) };
     let (waits, blocked) = (training.wait_data, actors.wait_outbox);
     if waits + blocked > 1.0 + OVERLAP {
@@ -148,7 +155,20 @@ pub fn judge(shares: &Shares) -> Verdict {
     if waits <= blocked || waits < HARDLY { learner(training, blocked) } else { actor_side(shares, actors) }
 }
 
+/// What arrives is decoded without a pause, and that is not enough.
+fn saturated(shares: &Shares, training: &TrainingShares) -> Verdict {
+    let evidence = format!(
+        "decoding takes {} of the time of the streams that receive; the learner waits for data {}",
+        percent(shares.decode),
+        percent(training.wait_data)
+    );
+    Verdict { cause: Cause::Decode, evidence }
+}
+
 fn without_actors(shares: &Shares, training: &TrainingShares) -> Verdict {
+    if !shares.recorded && training.wait_data < HARDLY {
+        return learner(training, 0.0);
+    }
     if !shares.recorded {
         return Verdict { cause: Cause::Unknown, evidence: "no actor has reported lately".to_owned() };
     }
@@ -246,6 +266,8 @@ mod tests {
             // Actors wait for the learner.
             (Cause::Train, 0.0, 0.05, [0.1, 0.0, 0.1, 0.8, 0.0], 0.1),
             (Cause::Publish, 0.02, 0.9, [0.1, 0.0, 0.1, 0.8, 0.0], 0.1),
+            // Its buffers are not full yet, but the stage before the one that waits never rests.
+            (Cause::Decode, 0.6, 0.0, [0.4, 0.0, 0.5, 0.1, 0.0], 0.95),
             // In turns: waits that do not overlap are not the fault of what is between.
             (Cause::Train, 0.35, 0.05, [0.1, 0.0, 0.25, 0.6, 0.0], 0.6),
             // Buffers are filling up: nobody waits yet.
@@ -275,6 +297,9 @@ mod tests {
         };
         assert_eq!(judge(&Shares::default()).cause, Cause::Unknown);
         assert_eq!(judge(&alone(0.9, false)).cause, Cause::Unknown);
+        assert_eq!(judge(&alone(0.01, false)).cause, Cause::Train);
+        // Actors' reports wait behind what is being decoded.
+        assert_eq!(judge(&Shares { decode: 1.0, ..alone(0.9, false) }).cause, Cause::Decode);
         assert_eq!(judge(&alone(0.9, true)).cause, Cause::Decode);
         assert_eq!(judge(&alone(0.1, true)).cause, Cause::Train);
     }
