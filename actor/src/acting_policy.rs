@@ -3,6 +3,7 @@
 use crate::error::ActorError;
 use crate::version::Version;
 use candle_core::{Device, Tensor};
+use std::sync::Arc;
 use vpt_policy::action::{AgentAction, BUTTONS, CAMERA};
 use vpt_policy::{
     CounterRng, Parameters, Policy, PolicyConfig, Precision, RecurrentState, ValueNormalizer, distribution,
@@ -62,6 +63,12 @@ impl ActingPolicy {
     ) -> Result<Self, ActorError> {
         let network = Policy::new(config, parameters)?.for_acting(precision)?;
         Ok(Self { network, normalizer: parameters.normalizer()?, temperature, version })
+    }
+
+    /// Lets go of a policy. Whoever is last gives hundreds of megabytes back, which takes milliseconds that the steps of a
+    /// group need not wait for.
+    pub(crate) fn retire(policy: Arc<Self>) {
+        tokio::task::spawn_blocking(move || drop(policy));
     }
 
     pub(crate) fn version(&self) -> Version {

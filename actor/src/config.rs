@@ -45,8 +45,12 @@ pub struct ActorConfig {
     pub id: String,
     /// URL of the envserver.
     pub envserver: String,
-    /// URL of the learner or of a relay.
+    /// URL of the learner.
     pub learner: String,
+    /// URLs of relays to take weights from, tried in order; the learner comes last by itself.
+    pub weights: Vec<String>,
+    /// How often the first of them is tried again while another one is in use, in seconds.
+    pub weights_return_seconds: f64,
     /// Address of the ops port (`/metrics`, `/livez`, `/readyz`).
     pub ops_listen: String,
     /// Groups of slots that take turns: one steps its worlds while another is inferred.
@@ -86,6 +90,8 @@ impl Default for ActorConfig {
             id: "actor-0".to_owned(),
             envserver: "http://127.0.0.1:50061".to_owned(),
             learner: "http://127.0.0.1:50051".to_owned(),
+            weights: Vec::new(),
+            weights_return_seconds: 30.0,
             ops_listen: "127.0.0.1:9090".to_owned(),
             groups: 2,
             slots_per_group: 8,
@@ -134,6 +140,7 @@ impl ActorConfig {
             ("actor.reconnect_first_seconds", self.reconnect_first_seconds),
             ("actor.reconnect_cap_seconds", self.reconnect_cap_seconds),
             ("actor.learner_timeout_seconds", self.learner_timeout_seconds),
+            ("actor.weights_return_seconds", self.weights_return_seconds),
             ("actor.report_seconds", self.report_seconds),
             ("actor.drain_seconds", self.drain_seconds),
         ] {
@@ -142,6 +149,11 @@ impl ActorConfig {
             }
         }
         Ok(())
+    }
+
+    /// Whom weights are asked of, in order.
+    pub(crate) fn weight_parents(&self) -> Vec<String> {
+        self.weights.iter().chain([&self.learner]).cloned().collect()
     }
 
     /// Env slots of the whole actor.

@@ -41,6 +41,14 @@ pub enum ActorError {
         /// What it says.
         reason: String,
     },
+    /// What this role serves could not be served.
+    #[error("the {what}'s server failed: {reason}")]
+    Serve {
+        /// Whose server.
+        what: &'static str,
+        /// What it says.
+        reason: String,
+    },
     /// A slot broke in a run that has to be the same every time.
     #[error(
         "slot {slot} lost its world ({reason}): a deterministic run cannot go on without it; start it anew, or set \

@@ -22,7 +22,11 @@ pub(crate) const ENV_RESTART_REASONS: &[&str] = &["timeout", "closed", "status",
 pub(crate) const RECONNECT_REASONS: &[&str] = &["unavailable", "timeout", "closed", "status"];
 /// Why fetched weights were thrown away.
 pub(crate) const WEIGHTS_FAULTS: &[&str] =
-    &["status", "timeout", "checksum", "hash", "format", "length", "older"];
+    &["status", "timeout", "hash", "delta", "format", "length", "older"];
+/// What weights come as.
+pub(crate) const WEIGHTS_KINDS: &[&str] = &["full", "delta"];
+/// Why weights are asked for elsewhere than before.
+pub(crate) const PARENT_REASONS: &[&str] = &["lost", "return"];
 /// Phases of a step.
 pub(crate) const PHASES: &[&str] = &["observe", "infer", "step", "encode", "send"];
 /// What an actor's groups do with their wall clock.
@@ -41,6 +45,9 @@ const VERSION: &str = "vpt_actor_policy_version";
 const EPOCH: &str = "vpt_actor_policy_epoch";
 const WEIGHTS_AGE: &str = "vpt_actor_weights_age_seconds";
 const WEIGHTS_FAULT: &str = "vpt_actor_weights_faults_total";
+const WEIGHTS_RECEIVED: &str = "vpt_actor_weights_received_bytes_total";
+const WEIGHTS_PARENT: &str = "vpt_actor_weights_parent_changes_total";
+const SWAP: &str = "vpt_actor_swap_pause_seconds";
 const ENV_RESTARTS: &str = "vpt_actor_env_restarts_total";
 const RECONNECTS: &str = "vpt_actor_learner_reconnects_total";
 const RETURN: &str = "vpt_actor_episode_return";
@@ -70,6 +77,15 @@ pub const METRICS: &[MetricSpec] = &[
     MetricSpec::gauge(WEIGHTS_AGE, "Time since the acting weights arrived.", "seconds"),
     MetricSpec::counter(WEIGHTS_FAULT, "Weights that could not be fetched or were refused.")
         .labels(&[("reason", WEIGHTS_FAULTS)]),
+    MetricSpec::counter(WEIGHTS_RECEIVED, "Bytes of weights received.").labels(&[("kind", WEIGHTS_KINDS)]),
+    MetricSpec::counter(WEIGHTS_PARENT, "Changes to another place to take weights from.")
+        .labels(&[("reason", PARENT_REASONS)]),
+    MetricSpec::histogram(
+        SWAP,
+        "Time a group's steps wait at an unroll's end for newer weights to take over.",
+        "seconds",
+        TIME_BUCKETS,
+    ),
     MetricSpec::counter(ENV_RESTARTS, "Env sessions opened anew.").labels(&[("reason", ENV_RESTART_REASONS)]),
     MetricSpec::counter(RECONNECTS, "Streams to the learner opened anew.")
         .labels(&[("reason", RECONNECT_REASONS)]),
@@ -144,6 +160,18 @@ pub(crate) fn weights_fault(reason: &'static str) {
     metrics::counter!(WEIGHTS_FAULT, "reason" => reason).increment(1);
 }
 
+pub(crate) fn weights_received(kind: &'static str, bytes: u64) {
+    metrics::counter!(WEIGHTS_RECEIVED, "kind" => kind).increment(bytes);
+}
+
+pub(crate) fn weights_parent(reason: &'static str) {
+    metrics::counter!(WEIGHTS_PARENT, "reason" => reason).increment(1);
+}
+
+pub(crate) fn swapped(pause: Duration) {
+    metrics::histogram!(SWAP).record(pause.as_secs_f64());
+}
+
 pub(crate) fn env_restart(reason: &'static str) {
     metrics::counter!(ENV_RESTARTS, "reason" => reason).increment(1);
 }
@@ -176,6 +204,9 @@ mod tests {
         dropped("env_fault", 5);
         acting(1, 2, Duration::from_secs(3));
         weights_fault("hash");
+        weights_received("delta", 3);
+        weights_parent("lost");
+        swapped(Duration::from_micros(3));
         env_restart("closed");
         learner_reconnect("closed");
         outbox(3, 4);

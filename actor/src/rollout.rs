@@ -131,8 +131,10 @@ impl Group {
         let newest = self.context.policies.borrow().clone();
         match newest {
             Some(newest) if newest.version() > self.policy.version() => {
+                let began = Instant::now();
                 self.memory_age.swapped(self.steps, newest.version());
-                self.policy = newest;
+                ActingPolicy::retire(std::mem::replace(&mut self.policy, newest));
+                metrics::swapped(began.elapsed());
                 true
             }
             _ => false,
@@ -148,7 +150,7 @@ impl Group {
             return Some(false);
         }
         self.memory_age.swapped(self.steps, policy.version());
-        self.policy = policy;
+        ActingPolicy::retire(std::mem::replace(&mut self.policy, policy));
         Some(true)
     }
 

@@ -11,7 +11,7 @@ use crate::metrics;
 use crate::policy_shelf::PolicyShelf;
 use crate::rollout::{Group, RolloutContext};
 use crate::uplink::Uplink;
-use crate::weights::WeightsFollower;
+use crate::weights::{self, ActingWeights};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -107,16 +107,9 @@ async fn run_tasks(setup: ActorSetup, health: Health, stop: &CancellationToken) 
     // The uplink is done when every group's sender is gone.
     drop(context);
     let architecture = policy.fingerprint();
-    tasks.spawn(
-        WeightsFollower {
-            config: config.clone(),
-            policy,
-            policies: policies_tx,
-            shelf: shelf.clone(),
-            shutdown: stop.clone(),
-        }
-        .run(),
-    );
+    let acting = (config.precision, config.temperature);
+    let weights = ActingWeights { policy, acting, policies: policies_tx, shelf: shelf.clone() };
+    tasks.spawn(weights::follower(&config, weights, stop.clone())?.run());
     let uplink = Uplink {
         config,
         identity,

@@ -33,6 +33,8 @@ pub enum Command {
     Learner(RoleArgs),
     /// Run an actor: steps env slots with the newest policy and streams unrolls to the learner.
     Actor(ActorArgs),
+    /// Run a relay: takes published weights from the learner or another relay and hands them on to actors and relays.
+    Relay(RoleArgs),
     /// Run an envserver: hosts worlds behind gRPC.
     Envserver(RoleArgs),
     /// Record play as shards, for behavioural cloning; or one episode's actions, to be replayed.

@@ -72,6 +72,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             telemetry::init("actor");
             runtime()?.block_on(role::actor(config, args.role.exit_with_parent))
         }
+        Command::Relay(args) => {
+            let Some(config) = load_config(&args.config)? else { return Ok(()) };
+            telemetry::init("relay");
+            runtime()?.block_on(role::relay(config, args.exit_with_parent))
+        }
         Command::Envserver(args) => {
             let Some(config) = load_config(&args.config)? else { return Ok(()) };
             telemetry::init("envserver");

@@ -17,9 +17,11 @@ pub fn write(dir: &Path, config: &RunConfig) -> anyhow::Result<()> {
     let summary = summary::read(dir)?;
     let metrics = curves::read(&dir.join("metrics.jsonl"))?;
     let mut images = Vec::new();
-    if let Some(curve) = metrics.with_errors("charts/episodic_return", "charts/episodic_return_stderr") {
+    let returns = curves::returns(dir)?;
+    if !returns.is_empty() {
         let path = dir.join("return.png");
-        plots::curves(&path, "return per episode while PPG acts", "env steps", &[("return".into(), curve)])?;
+        let named: Vec<_> = returns.into_iter().map(|(arm, curve)| (arm.label().to_owned(), curve)).collect();
+        plots::curves(&path, "return per episode while training", "env steps", &named)?;
         images.push(("return.png", "Mean return of the acting policy, one standard error shaded."));
     }
     let shares = metrics.item_shares();

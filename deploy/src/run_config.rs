@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use vpt_actor::config::{ActorConfig, WorldConfig};
 use vpt_actor::player::Player;
+use vpt_actor::relay::RelayConfig;
 use vpt_envserver::config::EnvserverConfig;
 use vpt_learner::config::LearnerConfig;
 use vpt_policy::{Parameters, PolicyConfig, Precision};
@@ -34,6 +35,8 @@ pub struct RunConfig {
     pub envserver: EnvserverConfig,
     /// Actors.
     pub actor: ActorConfig,
+    /// Relays of weights.
+    pub relay: RelayConfig,
     /// The learner.
     pub learner: LearnerConfig,
     /// Recording of demonstrations.
@@ -97,6 +100,8 @@ pub struct UpSection {
     pub drain_seconds: u64,
     /// Also train the clone on for as long as PPG took, as the control that PPG has to beat.
     pub bc_continued: bool,
+    /// Also train without the auxiliary phase, without KL and from scratch, for as many env steps: what each is worth.
+    pub ablations: bool,
 }
 
 impl Default for RunConfig {
@@ -108,6 +113,7 @@ impl Default for RunConfig {
             policy: PolicyConfig::default(),
             envserver: EnvserverConfig::default(),
             actor: ActorConfig::default(),
+            relay: RelayConfig::default(),
             learner: LearnerConfig::default(),
             demonstrations: DemonstrationsSection::default(),
             evaluation: EvaluationSection::default(),
@@ -145,7 +151,8 @@ impl EvaluationSection {
 
 impl Default for UpSection {
     fn default() -> Self {
-        Self { actors: 2, max_restarts_per_minute: 10, drain_seconds: 20, bc_continued: true }
+        let (bc_continued, ablations) = (true, false);
+        Self { actors: 2, max_restarts_per_minute: 10, drain_seconds: 20, bc_continued, ablations }
     }
 }
 

@@ -1,9 +1,9 @@
-//! Worlds behind gRPC: the embedded world and the null world.
+//! Worlds behind gRPC: the embedded world, and two without content for benches.
 //!
 //! # Layout
 //! - [`run`]: the role; `service` (gRPC), `play` (a session's thread) and its `watch`, `session` (its episodes)
 //! - [`spare`]: worlds made ahead; [`snapshot`]: moments to go back to
-//! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`null`]
+//! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`null`], [`noise`]
 //! - [`task`], [`reward`], [`episode`]: tasks as data, and what they pay
 //! - [`action_log`]: what was pressed and what came of it, to be checked anywhere
 //! - [`bench`]: how fast worlds and streams are
@@ -16,6 +16,7 @@ pub mod episode;
 pub mod error;
 pub mod metrics;
 pub mod native;
+pub mod noise;
 pub mod null;
 mod play;
 pub mod reward;

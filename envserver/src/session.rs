@@ -8,6 +8,7 @@ use vpt_runtime::counter_hash::counter_hash;
 use crate::episode::{Episode, PaidEvent, StepOutcome};
 use crate::error::SessionError;
 use crate::metrics::count_spare;
+use crate::noise::NoiseWorld;
 use crate::null::NullWorld;
 use crate::spare::{SparePool, Spares};
 use crate::task::Task;
@@ -72,7 +73,8 @@ impl Session {
         let Some(world) = worlds.build(&open.world) else {
             return Err(SessionError::UnknownWorld { name: open.world, known: worlds.known() });
         };
-        let unnamed = open.world == "null" && (open.task.is_empty() || open.task == "null");
+        let without_content = [NullWorld::NAME, NoiseWorld::NAME].contains(&open.world.as_str());
+        let unnamed = without_content && (open.task.is_empty() || open.task == "null");
         let task = if unnamed { NullWorld::task() } else { Task::resolve(&open.task)? };
         let opened = SessionOpened {
             protocol_version: PROTOCOL_VERSION,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::native::NativeWorld;
+use crate::noise::NoiseWorld;
 use crate::null::NullWorld;
 use crate::world::World;
 
@@ -16,12 +17,13 @@ pub struct Worlds {
 }
 
 impl Worlds {
-    /// `native` (the embedded world) and `null`.
+    /// `native` (the embedded world), `null` and `noise`.
     #[must_use]
     pub fn built_in() -> Self {
         Self::none()
             .with("native", || Box::new(NativeWorld::new()))
-            .with("null", || Box::new(NullWorld::default()))
+            .with(NullWorld::NAME, || Box::new(NullWorld::default()))
+            .with(NoiseWorld::NAME, || Box::new(NoiseWorld::default()))
     }
 
     /// No world at all, to add one's own to.

@@ -38,7 +38,7 @@ pub(crate) fn run(
 ) -> Result<(), LearnerError> {
     let config = session.setup.learner.bc.clone();
     let seed = session.setup.run_seed;
-    let data = Demonstrations::open(&config.data_dir, &trainer.config, config.validation_fraction, seed)?;
+    let data = Demonstrations::open(&config, &trainer.config, seed)?;
     let (rank, count) = (session.ranks.rank(), config.batch_sequences / session.ranks.count());
     let own = rank * count..(rank + 1) * count;
     let state = match resume.and_then(|stored| stored.files.get(LANES_FILE)) {
@@ -51,8 +51,7 @@ pub(crate) fn run(
     };
     let mut plan = plan_over(&data, &data.training, config.batch_sequences, &config, seed);
     plan.skip(trainer.counters.bc_updates);
-    let (drop_null, prefetch) = (config.drop_null_actions, config.prefetch);
-    let loader = SequenceLoader::start(data.clone(), plan, own.clone(), drop_null, prefetch)?;
+    let loader = SequenceLoader::start(data.clone(), plan, own.clone(), config.prefetch)?;
     let batch_steps = (config.batch_sequences * config.sequence_length) as u64;
     let pass_updates = data.training_steps().div_ceil(batch_steps);
     let limits = Limits { pass_updates, config: config.clone() };
@@ -297,9 +296,7 @@ impl BcLoop<'_> {
         }
         let lanes = self.config.batch_sequences.min(episodes.len());
         let plan = plan_over(&self.data, episodes, lanes, &self.config, VALIDATION_KEY);
-        let drop_null = self.config.drop_null_actions;
-        let loader =
-            SequenceLoader::start(self.data.clone(), plan, 0..lanes, drop_null, self.config.prefetch)?;
+        let loader = SequenceLoader::start(self.data.clone(), plan, 0..lanes, self.config.prefetch)?;
         let stopwatch = self.session.stopwatch.clone();
         let policy =
             self.trainer.compute.policy(&self.trainer.config, &self.trainer.parameters.frozen_copy()?)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use vpt_policy::{AdamConfig, ExportDType, Precision, WeightDecay};
 
-pub use self::stages::{BcConfig, LrSchedule, PpgConfig, ValueGradientSetting};
+pub use self::stages::{BcConfig, LrSchedule, NullActions, PpgConfig, ValueGradientSetting};
 use crate::admission::AdmissionConfig;
 use crate::error::LearnerError;
 use crate::journal::{JournalConfig, JournalMode};
@@ -166,11 +166,13 @@ pub enum DecaySetting {
 pub struct PublishConfig {
     /// "bf16" (half the bytes; the acting policy is then the rounded one) or "f32".
     pub dtype: PublishDType,
+    /// Also offer what changed since the version before, entropy coded; a thread of its own works it out. Pays with bf16.
+    pub deltas: bool,
 }
 
 impl Default for PublishConfig {
     fn default() -> Self {
-        Self { dtype: PublishDType::Bf16 }
+        Self { dtype: PublishDType::Bf16, deltas: true }
     }
 }
 

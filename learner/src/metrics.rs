@@ -2,6 +2,8 @@
 //!
 //! Labels are closed lists; actors, slots and versions are never labels.
 
+use std::time::Duration;
+
 use metrics::{counter, gauge, histogram};
 use vpt_runtime::clock::TimeAccount;
 use vpt_runtime::metrics::{MetricSpec, TIME_BUCKETS};
@@ -159,7 +161,21 @@ pub const SPECS: &[MetricSpec] = &[
     MetricSpec::gauge("vpt_learner_grad_norm", "Norm of the gradient before clipping.", ""),
     MetricSpec::gauge("vpt_learner_learning_rate", "Learning rate in force.", ""),
     MetricSpec::gauge("vpt_learner_kl_coef", "Coefficient of the KL to the pretrained policy.", ""),
-    MetricSpec::counter("vpt_learner_weights_publish_bytes_total", "Bytes of weights handed to actors."),
+    MetricSpec::counter(
+        "vpt_learner_weights_publish_bytes_total",
+        "Bytes of weights handed to actors and relays.",
+    ),
+    MetricSpec::gauge(
+        "vpt_learner_weights_delta_bytes",
+        "Size of the newest delta between versions.",
+        "bytes",
+    ),
+    MetricSpec::histogram(
+        "vpt_learner_weights_delta_duration_seconds",
+        "Time to work out a delta between versions.",
+        "seconds",
+        TIME_BUCKETS,
+    ),
     MetricSpec::gauge(
         "vpt_learner_checkpoint_last_success_timestamp_seconds",
         "Unix time of the last checkpoint.",
@@ -368,6 +384,12 @@ pub fn kl_coef(coef: f64) {
 /// Bytes of weights handed to an actor.
 pub(crate) fn weights_bytes(bytes: u64) {
     counter!("vpt_learner_weights_publish_bytes_total").increment(bytes);
+}
+
+/// A delta of `bytes` was worked out in `spent`.
+pub(crate) fn weights_delta(bytes: u64, spent: Duration) {
+    gauge!("vpt_learner_weights_delta_bytes").set(bytes as f64);
+    histogram!("vpt_learner_weights_delta_duration_seconds").record(spent.as_secs_f64());
 }
 
 /// A checkpoint was written at this Unix time, in seconds.

@@ -1,14 +1,14 @@
-//! Published weight sets: strictly increasing versions, each bound to the hash of its bytes.
+//! Published weight sets: strictly increasing versions, each bound to the hash of its bytes, and what changed between
+//! them.
 //!
-//! The newest few are kept so that an actor in the middle of a fetch can finish; older ones are refused.
+//! The training thread hashes and hands over. With deltas a thread of its own, `vpt-delta`, compares each version with the
+//! one before and announces it; when versions come faster than that, the older ones go out without a delta.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::watch;
-use vpt_proto::learner::v1::WeightsManifest;
-use vpt_proto::limits::WEIGHTS_FORMAT_VERSION;
+use crossbeam_channel::{Receiver, Sender};
+use vpt_proto::weights::{Body, Delta, Store, WeightSet, delta};
 
 use crate::error::LearnerError;
 use crate::metrics;
@@ -16,42 +16,17 @@ use crate::version::Version;
 
 /// Weight sets that can be fetched, unless a schedule needs more.
 pub const KEPT_VERSIONS: usize = 3;
-
-/// One weight set as actors get it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishedWeights {
-    /// Its place in the order.
-    pub version: Version,
-    /// A safetensors file.
-    pub payload: Bytes,
-    /// BLAKE3 of the payload, hex.
-    pub blake3: String,
-    /// `bf16` or `f32`.
-    pub dtype: String,
-    /// Fingerprint of the network's parameter names and shapes.
-    pub architecture: String,
-}
-
-impl PublishedWeights {
-    /// What actors are told about it.
-    pub fn manifest(&self) -> WeightsManifest {
-        WeightsManifest {
-            format_version: WEIGHTS_FORMAT_VERSION,
-            version: Some(self.version.into()),
-            blake3: self.blake3.clone(),
-            total_bytes: self.payload.len() as u64,
-            architecture: self.architecture.clone(),
-            dtype: self.dtype.clone(),
-        }
-    }
-}
+/// Weight sets that wait for the thread that compares them; then the training thread waits.
+const AHEAD: usize = 2;
 
 /// The weight sets actors can get; the training thread publishes, the weights service hands out.
 #[derive(Debug)]
 pub struct WeightStore {
-    kept: Mutex<VecDeque<Arc<PublishedWeights>>>,
-    keep: usize,
-    newest: watch::Sender<Option<Arc<PublishedWeights>>>,
+    store: Arc<Store>,
+    every: bool,
+    /// The newest version handed over; it may not be announced yet.
+    published: Mutex<Option<Version>>,
+    comparer: Option<Sender<WeightSet>>,
 }
 
 impl Default for WeightStore {
@@ -68,10 +43,31 @@ impl WeightStore {
 
     /// Nothing published yet; the newest `keep` will be kept.
     pub fn keeping(keep: usize) -> Self {
-        Self { kept: Mutex::new(VecDeque::new()), keep: keep.max(1), newest: watch::Sender::new(None) }
+        let store = Arc::new(Store::keeping(keep));
+        Self { store, every: false, published: Mutex::new(None), comparer: None }
     }
 
-    /// Publishes `payload` as `version`; returns it with its hash.
+    /// The same, saying whether actors need every version.
+    #[must_use]
+    pub fn with_every(self, every: bool) -> Self {
+        Self { every, ..self }
+    }
+
+    /// The same with deltas, which a thread makes.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn with_deltas(self) -> Result<Self, LearnerError> {
+        let (comparer, inbox) = crossbeam_channel::bounded(AHEAD);
+        let store = self.store.clone();
+        std::thread::Builder::new()
+            .name("vpt-delta".to_owned())
+            .spawn(move || compare(&store, &inbox))
+            .map_err(|source| LearnerError::Thread { name: "vpt-delta", source })?;
+        Ok(Self { comparer: Some(comparer), ..self })
+    }
+
+    /// Publishes `payload` (a safetensors file) as `version`; returns its BLAKE3.
     ///
     /// # Errors
     /// When `version` is not newer than the newest one.
@@ -81,59 +77,75 @@ impl WeightStore {
         payload: Bytes,
         dtype: &str,
         architecture: &str,
-    ) -> Result<Arc<PublishedWeights>, LearnerError> {
-        let weights = Arc::new(PublishedWeights {
-            version,
-            blake3: blake3::hash(&payload).to_hex().to_string(),
-            payload,
-            dtype: dtype.to_owned(),
-            architecture: architecture.to_owned(),
-        });
-        let mut kept = self.lock();
-        if let Some(newest) = kept.back().map(|newest| newest.version).filter(|&newest| version <= newest) {
+    ) -> Result<blake3::Hash, LearnerError> {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(newest) = published.filter(|&newest| version <= newest) {
             return Err(LearnerError::VersionNotNewer { offered: version, newest });
         }
-        if kept.len() == self.keep {
-            kept.pop_front();
+        *published = Some(version);
+        let names = (architecture.to_owned(), dtype.to_owned());
+        let mut set = WeightSet::new(version.into(), names, Body::whole(payload));
+        set.every = self.every;
+        let hash = set.payload.hashes().root();
+        match &self.comparer {
+            None => announce(&self.store, set),
+            Some(comparer) => {
+                // It ends when this sender is gone, or by a panic: then there are no more deltas.
+                if let Err(returned) = comparer.send(set) {
+                    announce(&self.store, returned.into_inner());
+                }
+            }
         }
-        kept.push_back(weights.clone());
-        // Under the lock, so that watchers see versions in order.
-        self.newest.send_replace(Some(weights.clone()));
-        drop(kept);
-        metrics::policy_version(version);
-        Ok(weights)
+        Ok(hash)
     }
 
-    /// The newest version; none before the first publish.
+    /// The newest announced version; none before the first publish.
     pub fn current(&self) -> Option<Version> {
-        self.newest.borrow().as_ref().map(|weights| weights.version)
+        self.store.newest().map(|newest| newest.version.into())
     }
 
-    /// Follows the newest weight set; slow readers skip what came between.
-    pub fn watch(&self) -> watch::Receiver<Option<Arc<PublishedWeights>>> {
-        self.newest.subscribe()
+    /// What the weights service hands out.
+    pub fn store(&self) -> Arc<Store> {
+        self.store.clone()
     }
+}
 
-    /// A weight set that is still kept.
-    pub fn get(&self, version: Version) -> Option<Arc<PublishedWeights>> {
-        self.lock().iter().find(|weights| weights.version == version).cloned()
+fn announce(store: &Store, set: WeightSet) {
+    let version = set.version;
+    match store.insert(set) {
+        Ok(_) => metrics::policy_version(version.into()),
+        Err(error) => tracing::error!(%error, "a version out of order is not announced"),
     }
+}
 
-    /// Weight sets that are still kept and newer than `version`, oldest first.
-    pub fn newer_than(&self, version: Version) -> Vec<Arc<PublishedWeights>> {
-        self.lock().iter().filter(|weights| weights.version > version).cloned().collect()
+/// Announces what comes in, each with its delta from the one before where there is time for it.
+fn compare(store: &Store, inbox: &Receiver<WeightSet>) {
+    while let Ok(set) = inbox.recv() {
+        let behind = !inbox.is_empty();
+        let set = if behind { set } else { with_delta(store.newest().as_deref(), set) };
+        announce(store, set);
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<PublishedWeights>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn with_delta(base: Option<&WeightSet>, set: WeightSet) -> WeightSet {
+    let Some(base) = base else { return set };
+    let (Some(old), Some(new)) = (base.payload.payload(), set.payload.payload()) else { return set };
+    let began = std::time::Instant::now();
+    let Some(bytes) = delta::encode(&old, &new) else { return set };
+    metrics::weights_delta(bytes.len() as u64, began.elapsed());
+    let delta = Delta { base: base.version, version: set.version, body: Body::whole(bytes.into()) };
+    let deltas = base.deltas().iter().cloned().chain([Arc::new(delta)]).collect();
+    set.with_deltas(deltas).unwrap_or_else(|set| *set)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Device;
+    use vpt_policy::{ExportDType, Parameters, PolicyConfig};
+    use vpt_proto::common::v1::PolicyVersion;
 
-    fn publish(store: &WeightStore, version: Version) -> Result<Arc<PublishedWeights>, LearnerError> {
+    fn publish(store: &WeightStore, version: Version) -> Result<blake3::Hash, LearnerError> {
         store.publish(version, Bytes::from(version.to_string()), "f32", "arch")
     }
 
@@ -146,20 +158,33 @@ mod tests {
             let error = publish(&store, old).unwrap_err();
             assert!(matches!(error, LearnerError::VersionNotNewer { .. }), "{error}");
         }
-        publish(&store, Version::new(2, 3)).unwrap();
+        assert_eq!(publish(&store, Version::new(2, 3)).unwrap(), blake3::hash(b"2-3"));
         assert_eq!(store.current(), Some(Version::new(2, 3)));
     }
 
     #[test]
-    fn only_the_newest_are_kept() {
-        let store = WeightStore::new();
+    fn deltas_turn_each_version_into_the_next() {
+        let store = WeightStore::new().with_deltas().unwrap();
+        let parameters = Parameters::init(&PolicyConfig::linear(), 3, &Device::Cpu).unwrap();
+        let mut payloads = Vec::new();
         for sequence in 1..=4 {
-            publish(&store, Version::new(1, sequence)).unwrap();
+            for (_, var) in parameters.vars() {
+                var.set(&(var.as_tensor() * 1.001).unwrap()).unwrap();
+            }
+            let payload = Bytes::from(parameters.to_safetensors(ExportDType::Bf16, false).unwrap());
+            store.publish(Version::new(1, sequence), payload.clone(), "bf16", "arch").unwrap();
+            payloads.push(payload);
+            while store.current() != Some(Version::new(1, sequence)) {
+                std::thread::yield_now();
+            }
         }
-        assert_eq!(store.get(Version::new(1, 1)), None);
-        let kept = store.get(Version::new(1, 2)).unwrap();
-        assert_eq!(kept.payload, Bytes::from("1-2"));
-        assert_eq!(kept.blake3, blake3::hash(b"1-2").to_hex().to_string());
-        assert_eq!(kept.manifest().total_bytes, 3);
+        let newest = store.store().newest().unwrap();
+        let mut held = payloads[1].to_vec();
+        let deltas = newest.deltas_from(PolicyVersion { epoch: 1, sequence: 2 }).expect("two deltas back");
+        assert_eq!(deltas.len(), 2);
+        for delta in deltas {
+            held = delta::apply(&held, &delta.body.payload().unwrap()).unwrap();
+        }
+        assert!(held == payloads[3]);
     }
 }

@@ -107,7 +107,7 @@ pub async fn run(
     let prepared = tokio::task::spawn_blocking(move || prepare(&preparing, &stop))
         .await
         .map_err(|_| LearnerError::Panicked { name: "preparation" })??;
-    let services = services(&setup, &prepared);
+    let services = services(&setup, &prepared)?;
     let recorded = setup.learner.stage == Stage::Bc;
     tokio::spawn(accounts::keep(services.status.clone(), services.ledger.clone(), recorded, served.clone()));
     let grpc = listeners
@@ -302,26 +302,28 @@ pub(crate) fn spec(setup: &LearnerSetup) -> UnrollSpec {
     UnrollSpec::new(&setup.policy, setup.learner.unroll_length, true)
 }
 
-fn services(setup: &LearnerSetup, prepared: &Prepared) -> Services {
+fn services(setup: &LearnerSetup, prepared: &Prepared) -> Result<Services, LearnerError> {
     let learner = &setup.learner;
     let ledger = prepared.ledger.clone();
     let schedule = Schedule::of(learner).filter(|_| learner.stage == Stage::Ppg);
     let kept = schedule.as_ref().map_or(KEPT_VERSIONS, Schedule::kept_versions);
     let passed = prepared.journal.next_index();
-    Services {
+    let weights = WeightStore::keeping(kept).with_every(schedule.is_some());
+    let weights = if learner.publish.deltas { weights.with_deltas()? } else { weights };
+    Ok(Services {
         run_id: prepared.saved.run_id.clone(),
         architecture: setup.policy.fingerprint(),
         spec: spec(setup),
         admission: learner.admission.clone(),
         queue: UnrollQueue::new(&learner.admission, ledger.clone()),
-        weights: Arc::new(WeightStore::keeping(kept)),
+        weights: Arc::new(weights),
         ledger,
         journal: prepared.journal.clone(),
         turnstile: schedule.map(|schedule| Arc::new(Turnstile::new(schedule, passed))),
         status: Arc::new(StatusBoard::new(&prepared.saved.run_id, learner.stage.name())),
         assignment: Assignment::over(prepared.ranks.urls(), prepared.saved.places.clone()),
         actors: ActorTable::new(learner.admission.max_actors),
-    }
+    })
 }
 
 /// Starts the training thread; the receiver resolves with its result, or fails when it panicked.

@@ -12,11 +12,12 @@ use vpt_proto::learner::v1::status_service_server::StatusServiceServer;
 use vpt_proto::learner::v1::trajectory_service_server::TrajectoryServiceServer;
 use vpt_proto::learner::v1::weights_service_server::WeightsServiceServer;
 use vpt_proto::limits::MAX_MESSAGE_BYTES;
+use vpt_proto::weights::WeightsServer;
 
 use crate::error::LearnerError;
+use crate::metrics;
 use crate::service::status::StatusReader;
 use crate::service::trajectory::Trajectory;
-use crate::service::weights::Weights;
 use crate::service::{Services, Shared};
 
 /// Interval and patience of HTTP/2 pings; they find peers that vanished without a word.
@@ -46,7 +47,14 @@ pub async fn serve(
     let trajectory = TrajectoryServiceServer::new(Trajectory { shared: shared.clone() })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let weights = WeightsServiceServer::new(Weights { shared: shared.clone() })
+    let weights = WeightsServer {
+        store: shared.learner.weights.store(),
+        architecture: shared.learner.architecture.clone(),
+        role: "learner",
+        sent: metrics::weights_bytes,
+        shutdown: shutdown.clone(),
+    };
+    let weights = WeightsServiceServer::new(weights)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let status = StatusServiceServer::new(StatusReader { shared })

@@ -4,7 +4,6 @@ pub(crate) mod assembly;
 pub(crate) mod push_session;
 pub(crate) mod status;
 pub(crate) mod trajectory;
-pub(crate) mod weights;
 
 use std::sync::Arc;
 

@@ -167,13 +167,12 @@ impl Session {
             faults::sleep(Part::Publish);
             let version = Version::new(self.version.epoch, sequence);
             let payload = Bytes::from(parameters.to_safetensors(dtype.export(), false)?);
-            let mark =
-                PublishMark { version, consumed: self.consumed, blake3: blake3::hash(&payload).into() };
             // Last on rank 0, where actors get it: no rank is to see an unroll of a version that it does not know yet.
             if self.ranks.is_first() {
                 self.ranks.total("published", 0.0)?;
             }
-            self.weights.publish(version, payload, dtype.name(), &parameters.fingerprint())?;
+            let hash = self.weights.publish(version, payload, dtype.name(), &parameters.fingerprint())?;
+            let mark = PublishMark { version, consumed: self.consumed, blake3: hash.into() };
             if !self.ranks.is_first() {
                 self.ranks.total("published", 0.0)?;
             }

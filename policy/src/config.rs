@@ -165,6 +165,12 @@ impl PolicyConfig {
         layout::fingerprint(self)
     }
 
+    /// Numbers in OpenAI's state dict.
+    #[must_use]
+    pub fn parameter_count(&self) -> usize {
+        layout::count(self)
+    }
+
     /// Refuses what no network can be built from.
     ///
     /// # Errors

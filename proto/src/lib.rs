@@ -7,6 +7,7 @@
 //! - [`tensor`]: checked conversions between wire tensors and plain numbers
 //! - [`frame_codec`]: lossless packing of consecutive frames
 //! - [`shard`]: recorded play on disk
+//! - [`weights`]: published weights as hashed chunks and deltas, the store they are served from, and its service
 //! - [`cursor`], [`frame_resize`]: a recorded frame as the network sees it
 
 pub mod cursor;
@@ -16,6 +17,7 @@ pub mod keys;
 pub mod limits;
 pub mod shard;
 pub mod tensor;
+pub mod weights;
 
 /// `vpt.common.v1`: identities, versions and tensors.
 pub mod common {

@@ -7,7 +7,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const UNROLL_FORMAT_VERSION: u32 = 1;
 
 /// `WeightsManifest.format_version` this build writes and reads.
-pub const WEIGHTS_FORMAT_VERSION: u32 = 1;
+pub const WEIGHTS_FORMAT_VERSION: u32 = 2;
 
 /// Payload bytes of one chunk; with its envelope a message stays within [`MAX_MESSAGE_BYTES`].
 pub const CHUNK_BYTES: usize = 1000 * 1024;

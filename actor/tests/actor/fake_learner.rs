@@ -20,7 +20,8 @@ use vpt_proto::learner::v1::{
     Ack, ActorReport, Credit, FetchRequest, PushRequest, PushResponse, Unroll, UnrollChunk, WatchRequest,
     WeightsChunk, WeightsManifest, Welcome, push_request, push_response,
 };
-use vpt_proto::limits::{CHUNK_BYTES, PROTOCOL_VERSION, WEIGHTS_FORMAT_VERSION};
+use vpt_proto::limits::{CHUNK_BYTES, PROTOCOL_VERSION};
+use vpt_proto::weights::{Body, CHUNK_BYTES as WEIGHTS_CHUNK, WeightSet};
 
 /// Published weights.
 #[derive(Clone)]
@@ -239,12 +240,11 @@ impl WeightsService for FakeLearner {
             return Err(Status::failed_precondition("not kept"));
         }
         let start = request.get_ref().offset as usize;
-        // Small chunks, so that there are several.
         let chunks: Vec<_> = (start..weights.payload.len())
-            .step_by(10_000)
+            .step_by(WEIGHTS_CHUNK)
             .map(|offset| {
-                let data = weights.payload.slice(offset..weights.payload.len().min(offset + 10_000));
-                Ok(WeightsChunk { offset: offset as u64, crc32c: crc32c::crc32c(&data), data })
+                let data = weights.payload.slice(offset..weights.payload.len().min(offset + WEIGHTS_CHUNK));
+                Ok(WeightsChunk { offset: offset as u64, data })
             })
             .collect();
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
@@ -252,14 +252,8 @@ impl WeightsService for FakeLearner {
 }
 
 fn manifest(weights: &Weights) -> WeightsManifest {
-    WeightsManifest {
-        format_version: WEIGHTS_FORMAT_VERSION,
-        version: Some(weights.version),
-        blake3: blake3::hash(&weights.payload).to_hex().to_string(),
-        total_bytes: weights.payload.len() as u64,
-        architecture: weights.architecture.clone(),
-        dtype: "f32".into(),
-    }
+    let names = (weights.architecture.clone(), "f32".to_owned());
+    WeightSet::new(weights.version, names, Body::whole(weights.payload.clone())).manifest()
 }
 
 /// Waits until `condition` holds; fails with `what` after a minute.

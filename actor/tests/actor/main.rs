@@ -5,5 +5,6 @@
 
 mod episodes;
 mod fake_learner;
+mod relays;
 mod role;
 mod stage;

@@ -13,6 +13,15 @@ pub enum BenchCommand {
     Policy(BenchPolicyArgs),
     /// Frames per second trained on end to end, every role a process of its own, against Sample Factory.
     Loop(BenchLoopArgs),
+    /// One version of weights to a subscriber in another process, against shardcast, and to many through relays.
+    Publish(BenchPublishArgs),
+    /// What changes between consecutive versions in training: sizes of deltas, and their coder's speed.
+    Delta(BenchDeltaArgs),
+    /// How long acting stops for new weights.
+    Swap(BenchSwapArgs),
+    /// A process that takes weights in `bench publish`.
+    #[command(hide = true)]
+    Subscriber(BenchSubscriberArgs),
     /// Whether the learner names the part that is slowed down on purpose, for every part, run after run.
     Verdict(BenchVerdictArgs),
     /// The process that `bench policy` measures.
@@ -49,7 +58,7 @@ pub struct BenchPolicyArgs {
 /// Arguments of `vpt bench loop`.
 #[derive(Debug, Args)]
 pub struct BenchLoopArgs {
-    /// World to step: null (one fixed frame at no cost) or native.
+    /// World to step: null (one fixed frame at no cost), noise (frames that nothing compresses) or native.
     #[arg(long, default_value = "null")]
     pub world: String,
     /// Network: linear (the heads on averages over quarters of a 128x128 frame) or tiny (64x64).
@@ -85,6 +94,77 @@ pub struct BenchLoopArgs {
     /// Processes of the peer that step its environments.
     #[arg(long, default_value_t = 2)]
     pub peer_workers: usize,
+    /// A setting of the peer's own, for example `--peer-set batched_sampling=True`. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub peer_set: Vec<String>,
+}
+
+/// Arguments of `vpt bench publish`.
+#[derive(Debug, Args)]
+pub struct BenchPublishArgs {
+    /// Network whose weights are sent: tiny, 1x, 2x (496 MB as bf16) or 3x.
+    #[arg(long, default_value = "2x")]
+    pub model: String,
+    /// Versions that count; medians are reported.
+    #[arg(long, default_value_t = 5, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub rounds: usize,
+    /// Subscribers behind relays; 0 leaves them out.
+    #[arg(long, default_value_t = 8)]
+    pub subscribers: usize,
+    /// Relays between them and the origin.
+    #[arg(long, default_value_t = 2, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub relays: usize,
+    /// A Python with shardcast to compare with, in the same run.
+    #[arg(long, value_name = "PYTHON")]
+    pub peers: Option<PathBuf>,
+}
+
+/// Arguments of a process that takes weights.
+#[derive(Debug, Args)]
+pub struct BenchSubscriberArgs {
+    /// Size of the network.
+    #[arg(long)]
+    pub model: String,
+    /// Whom to ask, in order.
+    #[arg(long = "parent")]
+    pub parents: Vec<String>,
+}
+
+/// Arguments of `vpt bench delta`.
+#[derive(Debug, Args)]
+pub struct BenchDeltaArgs {
+    /// Network that trains: tiny, 1x, 2x or 3x.
+    #[arg(long, default_value = "1x")]
+    pub model: String,
+    /// Learning rates.
+    #[arg(long, value_delimiter = ',', default_value = "2e-5,1.8e-4")]
+    pub rates: Vec<f64>,
+    /// Updates before the first version that counts, at each rate.
+    #[arg(long, default_value_t = 30)]
+    pub warm_up: usize,
+    /// Consecutive versions that are compared, at each rate.
+    #[arg(long, default_value_t = 5)]
+    pub versions: usize,
+    /// Updates from a version to the next.
+    #[arg(long, default_value_t = 1)]
+    pub updates: usize,
+    /// Steps of the chunk an update trains on.
+    #[arg(long, default_value_t = 32)]
+    pub time: usize,
+}
+
+/// Arguments of `vpt bench swap`.
+#[derive(Debug, Args)]
+pub struct BenchSwapArgs {
+    /// Network that acts: tiny, 1x, 2x or 3x.
+    #[arg(long, default_value = "1x")]
+    pub model: String,
+    /// Swaps in each precision.
+    #[arg(long, default_value_t = 200)]
+    pub swaps: usize,
+    /// Environments that act at once.
+    #[arg(long, default_value_t = 1)]
+    pub batch: usize,
 }
 
 /// Arguments of `vpt bench verdict`.

@@ -1,7 +1,10 @@
 //! `vpt bench`: measures a part of the system and prints one JSON object as its last line.
 
+mod delta;
 mod env;
 mod policy;
+mod publish;
+mod swap;
 mod training_loop;
 mod verdict;
 mod worker;
@@ -13,6 +16,10 @@ pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Env(args) => env::run(&args),
         BenchCommand::Policy(args) => policy::run(&args),
         BenchCommand::Loop(args) => training_loop::run(&args),
+        BenchCommand::Publish(args) => publish::run(&args),
+        BenchCommand::Delta(args) => delta::run(&args),
+        BenchCommand::Swap(args) => swap::run(&args),
+        BenchCommand::Subscriber(args) => publish::subscriber(&args),
         BenchCommand::Verdict(args) => verdict::run(&args),
         BenchCommand::PolicyWorker(args) => policy::worker(&args),
     }

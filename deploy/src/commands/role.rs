@@ -1,10 +1,11 @@
-//! `vpt learner | actor | envserver`: binds the ports, then hands over to the role's crate.
+//! `vpt learner | actor | relay | envserver`: binds the ports, then hands over to the role's crate.
 
 use std::io::Read;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use vpt_actor::ActorSetup;
+use vpt_actor::relay::RelaySetup;
 use vpt_learner::LearnerSetup;
 use vpt_runtime::{Listeners, config, net, shutdown};
 
@@ -37,6 +38,16 @@ pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Res
         .context("cannot start the inference thread pool")?;
     let setup = ActorSetup { actor: run.actor, policy: run.policy, world: run.world, run_seed: run.run.seed };
     vpt_actor::run(setup, listeners, stop_token(exit_with_parent)?).await.context("actor stopped")
+}
+
+/// Runs a relay until it is told to stop.
+pub(crate) async fn relay(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    let listeners = Listeners {
+        grpc: Some(net::bind(&run.relay.listen, "relay.listen")?),
+        ops: net::bind(&run.relay.ops_listen, "relay.ops_listen")?,
+    };
+    let setup = RelaySetup { relay: run.relay, policy: run.policy };
+    vpt_actor::relay::run(setup, listeners, stop_token(exit_with_parent)?).await.context("relay stopped")
 }
 
 /// Runs an envserver until it is told to stop.

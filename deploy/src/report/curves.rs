@@ -6,6 +6,12 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::up::summary::Arm;
+
+/// Mean return of the last episodes.
+const RETURN: &str = "charts/episodic_return";
+const RETURN_STDERR: &str = "charts/episodic_return_stderr";
+
 /// One point of a curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
@@ -43,6 +49,50 @@ pub fn read(path: &Path) -> anyhow::Result<Metrics> {
     Ok(metrics)
 }
 
+/// The mean return of every arm of the run in `dir` that reinforcement learning made, while it was trained.
+///
+/// # Errors
+/// As [`read`].
+pub fn returns(dir: &Path) -> anyhow::Result<Vec<(Arm, Vec<Point>)>> {
+    let mut curves = Vec::new();
+    for arm in Arm::LEARNERS {
+        let path = arm.folder(dir).join("metrics.jsonl");
+        if !path.exists() {
+            continue;
+        }
+        let metrics = read(&path)?;
+        curves.extend(metrics.with_errors(RETURN, RETURN_STDERR).map(|curve| (arm, curve)));
+    }
+    Ok(curves)
+}
+
+/// The mean of several curves at `points` equal distances, with the standard error over them; as far as all of them go.
+/// Between two points of a curve a line is drawn.
+pub fn mean(curves: &[Vec<Point>], points: usize) -> Vec<Point> {
+    let edge =
+        |ends: fn(&[Point]) -> Option<&Point>| curves.iter().filter_map(move |c| ends(c)).map(|p| p.step);
+    let first = edge(|curve| curve.first()).fold(0.0, f64::max);
+    let last = edge(|curve| curve.last()).fold(f64::MAX, f64::min);
+    let count = curves.len() as f64;
+    let at = |index: usize| {
+        let step = first + (last - first) * index as f64 / (points - 1).max(1) as f64;
+        let values: Vec<f64> = curves.iter().filter_map(|curve| value_at(curve, step)).collect();
+        let value = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|v| (v - value) * (v - value)).sum::<f64>() / (count - 1.0).max(1.0);
+        Point { step, value, stderr: (variance / count).sqrt() }
+    };
+    if last < first || curves.is_empty() { Vec::new() } else { (0..points).map(at).collect() }
+}
+
+fn value_at(curve: &[Point], step: f64) -> Option<f64> {
+    let after = curve.partition_point(|point| point.step < step);
+    let right = curve.get(after).or(curve.last())?;
+    let left = curve.get(after.saturating_sub(1)).unwrap_or(right);
+    let width = right.step - left.step;
+    let share = if width > 0.0 { (step - left.step) / width } else { 0.0 };
+    Some(left.value + share * (right.value - left.value))
+}
+
 impl Metrics {
     /// The curve of `tag` with the standard errors logged as `stderr_tag`; `None` when it was never logged.
     pub fn with_errors(&self, tag: &str, stderr_tag: &str) -> Option<Vec<Point>> {
@@ -72,6 +122,18 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mean_of_curves_is_taken_where_all_of_them_are() {
+        let line = |points: &[(f64, f64)]| -> Vec<Point> {
+            points.iter().map(|&(step, value)| Point { step, value, stderr: 0.0 }).collect()
+        };
+        let curves = [line(&[(0.0, 0.0), (10.0, 10.0)]), line(&[(2.0, 4.0), (4.0, 4.0), (12.0, 12.0)])];
+        let found = mean(&curves, 3);
+        let expected = [(2.0, 3.0, 1.0), (6.0, 6.0, 0.0), (10.0, 10.0, 0.0)];
+        assert_eq!(found, expected.map(|(step, value, stderr)| Point { step, value, stderr }));
+        assert!(mean(&[], 3).is_empty());
+    }
 
     #[test]
     fn a_cut_off_line_is_passed_over_and_a_repeated_step_overwrites() {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use vpt_runtime::{atomic_file, config};
 
 use crate::run_config::RunConfig;
+use crate::up::summary::Arm;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
 table{border-collapse:collapse}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:right}\
@@ -44,8 +45,8 @@ fn arms(summary: &Value) -> String {
     let mut table = String::from(
         "<table><tr><th>arm</th><th>mean return</th><th>standard error</th><th>episodes</th><th>items</th></tr>\n",
     );
-    for name in ["scripted", "untrained", "bc", "bc_continued", "ppg"] {
-        let Some(arm) = summary.get(name) else { continue };
+    for name in Arm::ALL.map(|arm| arm.to_string()) {
+        let Some(arm) = summary.get(&name) else { continue };
         let shares = arm["item_shares"].as_object().map(|shares| {
             let share = |(item, value): (&String, &Value)| {
                 let (share, stderr) =

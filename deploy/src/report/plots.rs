@@ -11,6 +11,7 @@ use plotters::style::{FontStyle, register_font};
 use serde_json::Value;
 
 use super::curves::Point;
+use crate::up::summary::Arm;
 
 const SIZE: (u32, u32) = (900, 480);
 const FONT: &str = "sans-serif";
@@ -93,10 +94,11 @@ pub fn curves(
 /// The file cannot be written.
 pub fn arms(path: &Path, title: &str, summary: &Value) -> anyhow::Result<()> {
     fonts();
-    let arms: Vec<(&str, f64, f64)> = ["scripted", "untrained", "bc", "bc_continued", "ppg"]
+    let arms: Vec<(String, f64, f64)> = Arm::ALL
         .into_iter()
-        .filter_map(|name| {
-            let arm = summary.get(name)?;
+        .filter_map(|arm| {
+            let name = arm.to_string();
+            let arm = summary.get(&name)?;
             Some((name, arm["mean"].as_f64()?, arm["stderr"].as_f64()?))
         })
         .collect();

@@ -39,6 +39,18 @@ pub enum Stage {
     BcContinued,
     /// That control on the held-out seeds.
     EvalBcContinued,
+    /// PPG without its auxiliary phase: `ppo_only/`.
+    PpoOnly,
+    /// Its result on the held-out seeds.
+    EvalPpoOnly,
+    /// PPG from the clone without KL to it: `no_kl/`.
+    NoKl,
+    /// Its result on the held-out seeds.
+    EvalNoKl,
+    /// PPG from random weights: `from_scratch/`.
+    FromScratch,
+    /// Its result on the held-out seeds.
+    EvalFromScratch,
 }
 
 impl fmt::Display for Stage {
@@ -53,6 +65,12 @@ impl fmt::Display for Stage {
             Self::EvalPpg => "evaluate PPG",
             Self::BcContinued => "continued cloning (control)",
             Self::EvalBcContinued => "evaluate control",
+            Self::PpoOnly => "without auxiliary phase",
+            Self::EvalPpoOnly => "evaluate without auxiliary phase",
+            Self::NoKl => "without KL",
+            Self::EvalNoKl => "evaluate without KL",
+            Self::FromScratch => "from scratch",
+            Self::EvalFromScratch => "evaluate from scratch",
         })
     }
 }
@@ -64,6 +82,10 @@ impl Stage {
         stages.extend([Self::Bc, Self::EvalBc, Self::Ppg, Self::EvalPpg]);
         if config.up.bc_continued {
             stages.extend([Self::BcContinued, Self::EvalBcContinued]);
+        }
+        if config.up.ablations {
+            stages.extend([Self::PpoOnly, Self::EvalPpoOnly, Self::NoKl, Self::EvalNoKl]);
+            stages.extend([Self::FromScratch, Self::EvalFromScratch]);
         }
         stages
     }
@@ -86,6 +108,12 @@ pub(crate) async fn perform(run: &mut Run, stage: Stage) -> anyhow::Result<()> {
         Stage::EvalPpg => checkpoint(run, Arm::Ppg, "checkpoints/latest").await,
         Stage::BcContinued => train::bc_continued(run).await,
         Stage::EvalBcContinued => checkpoint(run, Arm::BcContinued, "bc_continued/checkpoints/latest").await,
+        Stage::PpoOnly => train::ppo_only(run).await,
+        Stage::EvalPpoOnly => checkpoint(run, Arm::PpoOnly, "ppo_only/checkpoints/latest").await,
+        Stage::NoKl => train::no_kl(run).await,
+        Stage::EvalNoKl => checkpoint(run, Arm::NoKl, "no_kl/checkpoints/latest").await,
+        Stage::FromScratch => train::from_scratch(run).await,
+        Stage::EvalFromScratch => checkpoint(run, Arm::FromScratch, "from_scratch/checkpoints/latest").await,
     }
 }
 

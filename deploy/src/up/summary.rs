@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,51 @@ pub enum Arm {
     BcContinued,
     /// The clone improved by PPG.
     Ppg,
+    /// The clone improved by PPG without its auxiliary phase.
+    PpoOnly,
+    /// The clone improved by PPG without KL to it.
+    NoKl,
+    /// Random weights improved by PPG.
+    FromScratch,
+}
+
+impl Arm {
+    /// Every arm, in the order of reports.
+    pub const ALL: [Self; 8] = [
+        Self::Scripted,
+        Self::Untrained,
+        Self::Bc,
+        Self::BcContinued,
+        Self::Ppg,
+        Self::PpoOnly,
+        Self::NoKl,
+        Self::FromScratch,
+    ];
+
+    /// Those that reinforcement learning makes.
+    pub const LEARNERS: [Self; 4] = [Self::Ppg, Self::PpoOnly, Self::NoKl, Self::FromScratch];
+
+    /// The folder of an arm's learner within that of the run.
+    pub fn folder(self, run: &Path) -> PathBuf {
+        match self {
+            Self::Ppg => run.to_owned(),
+            other => run.join(other.to_string()),
+        }
+    }
+
+    /// What people call it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Scripted => "scripted player",
+            Self::Untrained => "untrained",
+            Self::Bc => "BC",
+            Self::BcContinued => "BC continued (control)",
+            Self::Ppg => "BC + PPG",
+            Self::PpoOnly => "without auxiliary phase",
+            Self::NoKl => "without KL",
+            Self::FromScratch => "PPG from scratch",
+        }
+    }
 }
 
 impl fmt::Display for Arm {
@@ -35,6 +80,9 @@ impl fmt::Display for Arm {
             Self::Bc => "bc",
             Self::BcContinued => "bc_continued",
             Self::Ppg => "ppg",
+            Self::PpoOnly => "ppo_only",
+            Self::NoKl => "no_kl",
+            Self::FromScratch => "from_scratch",
         })
     }
 }
@@ -103,17 +151,14 @@ pub fn last_words(dir: &Path) -> anyhow::Result<String> {
     let arm = |name: &str| -> Option<ArmResult> { serde_json::from_value(summary.get(name)?.clone()).ok() };
     let task = summary["task"].as_str().unwrap_or("?");
     let mut text = format!("\nmean return on {task}, held-out seeds, ± standard error:\n");
-    for (name, label) in [
-        ("scripted", "scripted player"),
-        ("untrained", "untrained"),
-        ("bc", "BC"),
-        ("bc_continued", "BC continued (control)"),
-        ("ppg", "BC + PPG"),
-    ] {
-        if let Some(result) = arm(name) {
+    for player in Arm::ALL {
+        if let Some(result) = arm(&player.to_string()) {
             text += &format!(
-                "  {label:<24}{:6.3} ± {:.3}   ({} episodes)\n",
-                result.mean, result.stderr, result.episodes
+                "  {:<24}{:6.3} ± {:.3}   ({} episodes)\n",
+                player.label(),
+                result.mean,
+                result.stderr,
+                result.episodes
             );
         }
     }

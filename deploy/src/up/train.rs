@@ -22,21 +22,58 @@ pub(crate) async fn bc(run: &mut Run) -> anyhow::Result<()> {
     learner(run, "behavioural cloning", &sets).await
 }
 
-/// PPG with KL to the clone: the learner and all actors.
+/// PPG with KL to the clone.
 pub(crate) async fn ppg(run: &mut Run) -> anyhow::Result<()> {
+    let out = run.dir.display().to_string();
+    let clone = from_clone(run);
+    reinforcement(run, "PPG with KL", out, &clone).await
+}
+
+/// PPG without the auxiliary phase, which leaves PPO, with KL to the clone.
+pub(crate) async fn ppo_only(run: &mut Run) -> anyhow::Result<()> {
+    let out = path(run, "ppo_only");
+    let mut sets = from_clone(run);
+    sets.push(("learner.ppg.aux_epochs", "0".to_owned()));
+    reinforcement(run, "without auxiliary phase", out, &sets).await
+}
+
+/// PPG from the clone, which may drift away from it.
+pub(crate) async fn no_kl(run: &mut Run) -> anyhow::Result<()> {
+    let out = path(run, "no_kl");
+    let mut sets = from_clone(run);
+    sets.push(("learner.ppg.kl_coef", "0.0".to_owned()));
+    reinforcement(run, "without KL", out, &sets).await
+}
+
+/// PPG from random weights; there is no clone to be held to.
+pub(crate) async fn from_scratch(run: &mut Run) -> anyhow::Result<()> {
+    let out = path(run, "from_scratch");
+    reinforcement(run, "from scratch", out, &[]).await
+}
+
+fn from_clone(run: &Run) -> Vec<(&'static str, String)> {
     let clone = path(run, "bc/checkpoints/latest");
-    let sets = [
+    vec![("learner.init", clone.clone()), ("learner.pretrained", clone)]
+}
+
+/// Reinforcement learning in the folder `out`: the learner and all actors.
+async fn reinforcement(
+    run: &mut Run,
+    title: &str,
+    out: String,
+    own_sets: &[(&str, String)],
+) -> anyhow::Result<()> {
+    let mut sets = vec![
         ("learner.stage", "ppg".to_owned()),
-        ("learner.out", run.dir.display().to_string()),
-        ("learner.init", clone.clone()),
-        ("learner.pretrained", clone),
+        ("learner.out", out),
         ("learner.schedule.actors", run.config.up.actors.to_string()),
     ];
+    sets.extend_from_slice(own_sets);
     for index in 0..run.config.up.actors {
         let arguments = run.endpoints.actor_arguments(&run.dir, index);
         run.supervisor.start(&format!("actor-{index}"), arguments)?;
     }
-    let outcome = learner(run, "PPG with KL", &sets).await;
+    let outcome = learner(run, title, &sets).await;
     for index in 0..run.config.up.actors {
         run.supervisor.stop(&format!("actor-{index}")).await;
     }

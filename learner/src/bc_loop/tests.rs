@@ -3,7 +3,7 @@
 mod ranks;
 
 use super::*;
-use crate::config::{LearnerConfig, LrSchedule, Stage};
+use crate::config::{LearnerConfig, LrSchedule, NullActions, Stage};
 use crate::dataset::Demonstrations;
 use crate::session::testing::{Bench, bench};
 use crate::synthetic::{bits, buttons_of, record, tiny};
@@ -65,23 +65,44 @@ fn a_resumed_run_equals_one_that_never_stopped() {
 }
 
 #[test]
-fn null_actions_are_masked_counted_and_their_frames_kept() {
+fn null_actions_are_dropped_masked_or_kept_and_counted() {
     let dir = tempfile::tempdir().unwrap();
-    record(dir.path(), &tiny(), 3, 16);
-    let data = Demonstrations::open(dir.path(), &tiny(), 0.0, 1).unwrap();
-    let lanes = vec![vec![crate::dataset::Piece { episode: 1, start: 0, len: 16 }]];
-    let dropped = data.read(&lanes, true).unwrap();
-    let kept = data.read(&lanes, false).unwrap();
-    assert_eq!(kept.frames, dropped.frames);
-    assert_eq!((kept.null_actions, kept.mask.iter().sum::<f32>()), (0, 16.0));
-    assert!(dropped.null_actions > 0);
-    assert_eq!(dropped.mask.iter().sum::<f32>(), 16.0 - dropped.null_actions as f32);
-    for (buttons, mask) in dropped.buttons.iter().zip(&dropped.mask) {
+    record(dir.path(), &tiny(), 3, 70);
+    let read = |null_actions| {
+        let bc = BcConfig {
+            data_dir: dir.path().into(),
+            null_actions,
+            validation_fraction: 0.0,
+            ..BcConfig::default()
+        };
+        let data = Demonstrations::open(&bc, &tiny(), 1).unwrap();
+        let piece = |start, len| crate::dataset::Piece { episode: 1, start, len };
+        let steps = data.steps(1);
+        data.read(&[vec![piece(0, 11), piece(11, steps - 11)]]).unwrap()
+    };
+    let (kept, masked, dropped) = (read(NullActions::Keep), read(NullActions::Mask), read(NullActions::Drop));
+    assert_eq!((kept.null_actions, kept.mask.iter().sum::<f32>()), (0, 70.0));
+    assert!(masked.null_actions > 0);
+    assert_eq!((&masked.frames, &masked.buttons), (&kept.frames, &kept.buttons));
+    for (buttons, mask) in masked.buttons.iter().zip(&masked.mask) {
         assert_eq!(*buttons == 0, *mask == 0.0);
     }
-    assert!(dropped.buttons.contains(&buttons_of(keys::ATTACK)));
-    assert_eq!(dropped.is_first[0], 1);
-    assert_eq!(dropped.is_first.iter().map(|&flag| u32::from(flag)).sum::<u32>(), 1);
+    assert!(masked.buttons.contains(&buttons_of(keys::ATTACK)));
+
+    // What is dropped is what would have been masked: nothing of it is left in the stream.
+    let stays: Vec<usize> = (0..70).filter(|&i| masked.mask[i] == 1.0).collect();
+    let frame_len = kept.frames.len() / 70;
+    let frames: Vec<u8> =
+        stays.iter().flat_map(|&i| &kept.frames[i * frame_len..(i + 1) * frame_len]).copied().collect();
+    assert_eq!(dropped.null_actions, masked.null_actions);
+    assert_eq!(dropped.buttons, stays.iter().map(|&i| kept.buttons[i]).collect::<Vec<_>>());
+    assert_eq!(dropped.camera, stays.iter().map(|&i| kept.camera[i]).collect::<Vec<_>>());
+    assert_eq!(dropped.mask, vec![1.0; stays.len()]);
+    assert!(dropped.frames == frames, "other frames");
+    for batch in [&kept, &masked, &dropped] {
+        assert_eq!(batch.is_first[0], 1);
+        assert_eq!(batch.is_first.iter().map(|&flag| u32::from(flag)).sum::<u32>(), 1);
+    }
 }
 
 #[test]
@@ -89,11 +110,15 @@ fn data_that_does_not_fit_is_named() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path(), &tiny(), 2, 4);
     let other = vpt_policy::PolicyConfig { image_size: 32, ..tiny() };
-    let message = Demonstrations::open(dir.path(), &other, 0.0, 1).unwrap_err().to_string();
+    let open = |dir: &std::path::Path, config: &vpt_policy::PolicyConfig, validation_fraction| {
+        let bc = BcConfig { data_dir: dir.into(), validation_fraction, ..BcConfig::default() };
+        Demonstrations::open(&bc, config, 1)
+    };
+    let message = open(dir.path(), &other, 0.0).unwrap_err().to_string();
     assert!(message.contains("16 x 16") && message.contains("policy.image_size is 32"), "{message}");
-    let message = Demonstrations::open(&dir.path().join("none"), &other, 0.0, 1).unwrap_err().to_string();
+    let message = open(&dir.path().join("none"), &other, 0.0).unwrap_err().to_string();
     assert!(message.contains("none"), "{message}");
-    assert!(Demonstrations::open(dir.path(), &tiny(), 0.9, 1).is_err(), "nothing left to train on");
+    assert!(open(dir.path(), &tiny(), 0.9).is_err(), "nothing left to train on");
 }
 
 #[test]

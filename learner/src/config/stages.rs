@@ -29,8 +29,8 @@ pub struct BcConfig {
     pub weight_decay: f64,
     /// Global norm that gradients are clipped to; 0 switches clipping off.
     pub max_grad_norm: f64,
-    /// Leaves steps without any input out of the loss (their frames are still seen).
-    pub drop_null_actions: bool,
+    /// What becomes of steps without any input: "drop", "mask" or "keep".
+    pub null_actions: NullActions,
     /// Stops after this much training time over all starts, which then also paces the learning rate; 0 is no limit.
     pub max_seconds: f64,
     /// Stops after this many updates; 0 is no limit.
@@ -59,7 +59,7 @@ impl Default for BcConfig {
             lr: 1.81e-4,
             weight_decay: 0.039_428,
             max_grad_norm: 5.0,
-            drop_null_actions: true,
+            null_actions: NullActions::Drop,
             max_seconds: 0.0,
             max_updates: 0,
             lr_schedule: LrSchedule::Linear,
@@ -70,6 +70,18 @@ impl Default for BcConfig {
             prefetch: 2,
         }
     }
+}
+
+/// What becomes of recorded steps without any input; most of a person's are waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NullActions {
+    /// They are taken out of the episode, frame and all, as OpenAI's data loader does.
+    Drop,
+    /// Their frames are seen, their actions do not count in the loss.
+    Mask,
+    /// They count as every other.
+    Keep,
 }
 
 /// How the learning rate moves over training.

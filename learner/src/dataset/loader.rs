@@ -26,13 +26,12 @@ impl SequenceLoader {
         demonstrations: Arc<Demonstrations>,
         mut plan: SequencePlan,
         lanes: Range<usize>,
-        drop_null: bool,
         prefetch: usize,
     ) -> Result<Self, LearnerError> {
         let (sender, batches) = bounded(prefetch.max(1));
         let load = move || {
             loop {
-                let batch = demonstrations.read(&plan.next_batch()[lanes.clone()], drop_null);
+                let batch = demonstrations.read(&plan.next_batch()[lanes.clone()]);
                 let failed = batch.is_err();
                 // A closed channel means that training ended; after an error there is nothing to go on with.
                 if sender.send(batch).is_err() || failed {

@@ -3,12 +3,14 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use candle_core::Tensor;
 use tokio_util::sync::CancellationToken;
 
-use super::Ranks;
 use super::error::RanksError;
 use super::rendezvous::Meeting;
 use super::tcp::TcpRanks;
+use super::{Collective, Ranks};
+use crate::error::LearnerError;
 
 /// Longer than a loaded machine needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,4 +55,43 @@ pub(crate) fn relative_distance(a: &[f32], b: &[f32]) -> f64 {
 pub(crate) fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// A rank that dies after some gradient steps.
+pub(crate) struct Mortal {
+    tcp: Option<TcpRanks>,
+    steps: usize,
+}
+
+impl Mortal {
+    /// Takes part through `tcp` in `steps` gradient steps.
+    pub(crate) fn new(tcp: TcpRanks, steps: usize) -> Self {
+        Self { tcp: Some(tcp), steps }
+    }
+
+    fn alive(&mut self) -> Result<&mut TcpRanks, RanksError> {
+        self.tcp.as_mut().ok_or(RanksError::Stopped)
+    }
+}
+
+impl Collective for Mortal {
+    fn sum_numbers(&mut self, meaning: u64, numbers: &mut [f64]) -> Result<(), RanksError> {
+        self.alive()?.sum_numbers(meaning, numbers)
+    }
+
+    fn sum_gradients(&mut self, meaning: u64, gradients: &Tensor) -> Result<Tensor, LearnerError> {
+        if self.steps == 0 {
+            self.tcp = None;
+        }
+        self.steps = self.steps.saturating_sub(1);
+        self.alive()?.sum_gradients(meaning, gradients)
+    }
+
+    fn gather(&mut self, meaning: u64, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>, RanksError> {
+        self.alive()?.gather(meaning, bytes)
+    }
+
+    fn broadcast(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, RanksError> {
+        self.alive()?.broadcast(bytes)
+    }
 }

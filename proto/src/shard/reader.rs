@@ -1,9 +1,9 @@
 //! Reads a dataset: whole episodes or ranges of them, from any thread.
 
-use super::wire::{Block, Index, IndexBlock};
+use super::wire::{Block, BlockSteps, Index, IndexBlock, Step};
 use super::{
     BLOCK_STEPS, DATASET_FILE, DatasetFile, DatasetInfo, HEADER_BYTES, HEADER_MAGIC, INDEX_MAGIC,
-    RecordedEpisode, SHARD_FORMAT_VERSION, ShardEntry, ShardError, TRAILER_BYTES,
+    RecordedEpisode, RecordedStep, SHARD_FORMAT_VERSION, ShardEntry, ShardError, TRAILER_BYTES,
 };
 use crate::frame_codec;
 use prost::Message;
@@ -119,23 +119,27 @@ impl Dataset {
         Ok(episode)
     }
 
-    fn read_block(
-        &self,
-        shard: usize,
-        block: &IndexBlock,
-    ) -> Result<(Vec<u8>, Vec<super::wire::Step>), ShardError> {
+    /// Reads the steps of episode `index` without unpacking its frames.
+    ///
+    /// # Errors
+    /// When there is no such episode or its blocks are damaged.
+    pub fn read_steps(&self, index: usize) -> Result<Vec<RecordedStep>, ShardError> {
+        let place =
+            self.places.get(index).ok_or(ShardError::OutOfRange { episode: index, start: 0, len: 0 })?;
+        let mut episode = Vec::new();
+        for block in &place.blocks {
+            let shard = &self.shards[place.shard];
+            let BlockSteps { steps } = shard.decode(block)?;
+            shard.check_steps(block, &steps)?;
+            episode.extend(steps.into_iter().map(RecordedStep::from));
+        }
+        Ok(episode)
+    }
+
+    fn read_block(&self, shard: usize, block: &IndexBlock) -> Result<(Vec<u8>, Vec<Step>), ShardError> {
         let shard = &self.shards[shard];
-        let mut bytes = vec![0; block.bytes as usize];
-        shard.file.read_exact_at(&mut bytes, block.offset).map_err(ShardError::io("read", &shard.path))?;
-        let damaged = |reason: String| ShardError::Corrupt { path: shard.path.clone(), reason };
-        if crc32c::crc32c(&bytes) != block.crc32c {
-            return Err(damaged(format!("the block at byte {} fails its checksum", block.offset)));
-        }
-        let Block { codec, frames, steps } =
-            Block::decode(bytes.as_slice()).map_err(|error| damaged(error.to_string()))?;
-        if steps.len() != block.steps as usize {
-            return Err(damaged(format!("a block of {} steps is indexed as {}", steps.len(), block.steps)));
-        }
+        let Block { codec, frames, steps } = shard.decode(block)?;
+        shard.check_steps(block, &steps)?;
         let frames = frame_codec::decode_wire(codec, &frames, self.info.frame_len(), steps.len())
             .map_err(|source| ShardError::Frames { path: shard.path.clone(), source })?;
         Ok((frames, steps))
@@ -206,6 +210,28 @@ impl Dataset {
             return Err(damaged("its frame size differs from dataset.json"));
         }
         Ok(())
+    }
+}
+
+impl OpenedShard {
+    fn decode<M: Message + Default>(&self, block: &IndexBlock) -> Result<M, ShardError> {
+        let mut bytes = vec![0; block.bytes as usize];
+        self.file.read_exact_at(&mut bytes, block.offset).map_err(ShardError::io("read", &self.path))?;
+        if crc32c::crc32c(&bytes) != block.crc32c {
+            return Err(self.damaged(format!("the block at byte {} fails its checksum", block.offset)));
+        }
+        M::decode(bytes.as_slice()).map_err(|error| self.damaged(error.to_string()))
+    }
+
+    fn check_steps(&self, block: &IndexBlock, steps: &[Step]) -> Result<(), ShardError> {
+        if steps.len() == block.steps as usize {
+            return Ok(());
+        }
+        Err(self.damaged(format!("a block of {} steps is indexed as {}", steps.len(), block.steps)))
+    }
+
+    fn damaged(&self, reason: String) -> ShardError {
+        ShardError::Corrupt { path: self.path.clone(), reason }
     }
 }
 

@@ -59,6 +59,11 @@ fn episodes_come_back_from_several_shards() {
     let shards = std::fs::read_dir(dir.path()).unwrap().count() - 1;
     assert!(shards > 1, "{shards}");
     let dataset = Dataset::open(dir.path()).unwrap();
+    for (index, episode) in episodes.iter().enumerate() {
+        assert_eq!(dataset.read_steps(index).unwrap(), episode.steps);
+    }
+    assert!(dataset.read_steps(episodes.len()).is_err());
+    let dataset = Dataset::open(dir.path()).unwrap();
     assert_eq!(dataset.info(), &info());
     assert_eq!(dataset.episodes()[0], EpisodeEntry { seed: 10, steps: 70, episode_return: 10.0 });
     assert_eq!(read_all(dir.path()).unwrap(), episodes);

@@ -21,6 +21,13 @@ pub(super) struct Block {
     pub(super) steps: Vec<Step>,
 }
 
+/// A [`Block`] of which only the steps are wanted.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct BlockSteps {
+    #[prost(message, repeated, tag = "3")]
+    pub(super) steps: Vec<Step>,
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Step {
     #[prost(message, optional, tag = "1")]

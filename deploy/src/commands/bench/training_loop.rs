@@ -126,9 +126,11 @@ pub(super) fn config(args: &BenchLoopArgs, order: Order) -> anyhow::Result<RunCo
         other => bail!(Usage(format!("--net {other}: known are linear and tiny"))),
     };
     let world = match args.world.as_str() {
-        "null" => WorldConfig { name: "null".into(), task: "null".into(), episode_steps: 1000 },
+        name @ ("null" | "noise") => {
+            WorldConfig { name: name.into(), task: "null".into(), episode_steps: 1000 }
+        }
         "native" => WorldConfig::default(),
-        other => bail!(Usage(format!("--world {other}: known are null and native"))),
+        other => bail!(Usage(format!("--world {other}: known are null, noise and native"))),
     };
     let mut config = RunConfig { policy, world, ..RunConfig::default() };
     config.up.actors = args.actors;

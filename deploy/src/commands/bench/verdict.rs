@@ -68,6 +68,7 @@ fn config(args: &BenchVerdictArgs, faults: &Path) -> anyhow::Result<RunConfig> {
         updates: 0,
         peers: None,
         peer_workers: 0,
+        peer_set: Vec::new(),
     };
     let mut config = training_loop::config(&like, Order::Free)?;
     config.learner.admission.queue_unrolls = QUEUE_UNROLLS;

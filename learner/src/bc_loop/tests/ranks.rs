@@ -2,12 +2,9 @@
 
 use std::path::Path;
 
-use candle_core::Tensor;
-
 use super::*;
-use crate::ranks::tcp::TcpRanks;
-use crate::ranks::testing::{PATIENCE, connected, largest_difference, ranks, relative_distance};
-use crate::ranks::{Collective, Ranks, RanksError};
+use crate::ranks::Ranks;
+use crate::ranks::testing::{Mortal, PATIENCE, connected, largest_difference, ranks, relative_distance};
 use crate::synthetic::numbers;
 
 /// Lanes of the whole batch.
@@ -17,6 +14,7 @@ const LANES: usize = 4;
 fn config_of(dir: &Path, ranks: &Ranks, max_updates: u64) -> LearnerConfig {
     let mut config = config(dir, max_updates);
     config.bc.lr = BcConfig::default().lr;
+    config.bc.null_actions = NullActions::Mask;
     config.bc.validation_every_updates = 20;
     config.checkpoint.every_updates = 10;
     config.out = dir.join(format!("out-{}-{}", ranks.count(), ranks.rank()));
@@ -39,11 +37,11 @@ fn first_gradients(dir: &Path, ranks: Ranks) -> Vec<f32> {
     let config = config_of(dir, &ranks, 1);
     let mut bench = bench(config.clone(), &tiny());
     let (mut trainer, _) = bench.trainer();
-    let data = Demonstrations::open(&config.bc.data_dir, &tiny(), 0.1, 1).unwrap();
+    let data = Demonstrations::open(&config.bc, &tiny(), 1).unwrap();
     let mut plan = plan_over(&data, &data.training, LANES, &config.bc, 1);
     let count = LANES / ranks.count();
     let own = ranks.rank() * count..(ranks.rank() + 1) * count;
-    let batch = data.read(&plan.next_batch()[own], true).unwrap();
+    let batch = data.read(&plan.next_batch()[own]).unwrap();
     trainer.ranks = ranks;
     let sequences = to_sequences(&batch, count, &trainer).unwrap();
     let state = RecurrentState::initial(&tiny(), count, &trainer.compute.device).unwrap();
@@ -108,11 +106,7 @@ fn a_lost_rank_leaves_a_checkpoint_to_go_on_from() {
     record(&dir.path().join("data"), &tiny(), 20, 30);
     let errors = connected(2, PATIENCE, |rank, tcp| {
         let tcp = tcp.unwrap();
-        let ranks = if rank == 0 {
-            Ranks::new(0, 2, tcp)
-        } else {
-            Ranks::new(1, 2, Mortal { tcp: Some(tcp), steps: 7 })
-        };
+        let ranks = if rank == 0 { Ranks::new(0, 2, tcp) } else { Ranks::new(1, 2, Mortal::new(tcp, 7)) };
         train_on(dir.path(), ranks, 50).err().unwrap().to_string()
     });
     let error = &errors[0];
@@ -125,38 +119,4 @@ fn a_lost_rank_leaves_a_checkpoint_to_go_on_from() {
     assert_eq!(trainer.counters.bc_updates, 7, "as many as both took part in");
     run(&mut bench.session, &mut trainer, stored.as_ref()).unwrap();
     assert_eq!(trainer.counters.bc_updates, 9);
-}
-
-/// A rank that dies after some gradient steps.
-struct Mortal {
-    tcp: Option<TcpRanks>,
-    steps: usize,
-}
-
-impl Mortal {
-    fn alive(&mut self) -> Result<&mut TcpRanks, RanksError> {
-        self.tcp.as_mut().ok_or(RanksError::Stopped)
-    }
-}
-
-impl Collective for Mortal {
-    fn sum_numbers(&mut self, meaning: u64, numbers: &mut [f64]) -> Result<(), RanksError> {
-        self.alive()?.sum_numbers(meaning, numbers)
-    }
-
-    fn sum_gradients(&mut self, meaning: u64, gradients: &Tensor) -> Result<Tensor, LearnerError> {
-        if self.steps == 0 {
-            self.tcp = None;
-        }
-        self.steps = self.steps.saturating_sub(1);
-        self.alive()?.sum_gradients(meaning, gradients)
-    }
-
-    fn gather(&mut self, meaning: u64, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>, RanksError> {
-        self.alive()?.gather(meaning, bytes)
-    }
-
-    fn broadcast(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, RanksError> {
-        self.alive()?.broadcast(bytes)
-    }
 }

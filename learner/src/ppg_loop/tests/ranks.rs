@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::compute::Compute;
+use crate::queue::UnrollQueue;
 use crate::ranks::Ranks;
-use crate::ranks::testing::{largest_difference, ranks};
+use crate::ranks::testing::{Mortal, PATIENCE, connected, largest_difference, ranks};
 use crate::synthetic::numbers;
 
 /// Slots of the whole batch.
@@ -108,4 +109,55 @@ fn ranks_stop_together_when_one_is_told_to() {
     assert!((1..=2).contains(&phases[0]), "{phases:?}");
     let latest = std::fs::read_dir(dir.path().join("0/checkpoints")).unwrap().count();
     assert!(latest > 1, "rank 0 leaves a checkpoint");
+}
+
+#[test]
+fn a_lost_rank_leaves_a_checkpoint_to_go_on_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let config_of = |rank: usize| {
+        let mut config = config(&dir.path().join(rank.to_string()));
+        config.ppg.batch_unrolls = 4;
+        config.ppg.total_env_steps = 1_000_000;
+        config
+    };
+    let play = |queue: &UnrollQueue, parameters: &Parameters, phases: usize| {
+        let mut slots = slots(4);
+        for _ in 0..phases {
+            for slot in &mut slots {
+                queue.push(slot.play(parameters, STEPS, Version::new(1, 1))).unwrap();
+            }
+        }
+    };
+    // Two steps a phase and two more after every second: rank 1 dies in the first step of the third phase.
+    let results = connected(2, PATIENCE, |rank, tcp| {
+        let tcp = tcp.unwrap();
+        let ranks = if rank == 0 { Ranks::new(0, 2, tcp) } else { Ranks::new(1, 2, Mortal::new(tcp, 6)) };
+        let mut bench = bench(config_of(rank), &tiny());
+        let (mut trainer, _) = bench.trainer();
+        if rank == 1 {
+            bench.session.checkpoints = None;
+        }
+        (bench.session.ranks, trainer.ranks) = (ranks.clone(), ranks);
+        let queue = bench.queue.clone();
+        let parameters = trainer.parameters.frozen_copy().unwrap();
+        let error = std::thread::scope(|scope| {
+            scope.spawn(|| play(&queue, &parameters, 3));
+            run(&mut bench.session, &mut trainer, None).unwrap_err().to_string()
+        });
+        (error, trainer.counters.policy_phases, numbers(&trainer.parameters))
+    });
+    let (error, phases, weights) = &results[0];
+    assert!(error.starts_with("rank 1 at 127.0.0.1:") && error.contains("is lost"), "{error}");
+    assert_eq!(*phases, 2, "as many as both finished");
+    // One rank goes on alone from it.
+    let mut config = config_of(0);
+    config.ppg.batch_unrolls = 8;
+    let mut bench = bench(config, &tiny());
+    let (mut trainer, _) = bench.trainer();
+    assert!(numbers(&trainer.parameters) == *weights, "the checkpoint has other weights");
+    assert_eq!(trainer.counters.policy_phases, 2);
+    trainer.counters.env_steps_trained = 1_000_000 - 1;
+    play(&bench.queue, &trainer.parameters, 2);
+    run(&mut bench.session, &mut trainer, None).unwrap();
+    assert_eq!(trainer.counters.policy_phases, 3);
 }

@@ -3,6 +3,7 @@
 use vpt_proto::learner::v1::status_service_client::StatusServiceClient;
 use vpt_proto::learner::v1::weights_service_client::WeightsServiceClient;
 use vpt_proto::learner::v1::{FetchRequest, GetStatusRequest, WatchRequest, WeightsManifest};
+use vpt_proto::weights::{CHUNK_BYTES, ChunkHashes};
 
 use super::*;
 
@@ -20,12 +21,11 @@ async fn fetch(
     version: Version,
     offset: u64,
 ) -> Result<Vec<u8>, Status> {
-    let request = FetchRequest { version: Some(version.into()), offset };
+    let request = FetchRequest { version: Some(version.into()), offset, delta: false };
     let mut stream = client.fetch(request).await?.into_inner();
     let mut payload = Vec::new();
     while let Some(chunk) = stream.message().await? {
         assert_eq!(chunk.offset, offset + payload.len() as u64);
-        assert_eq!(chunk.crc32c, crc32c::crc32c(&chunk.data));
         assert!(chunk.data.len() <= CHUNK_BYTES);
         payload.extend_from_slice(&chunk.data);
     }
@@ -60,16 +60,23 @@ async fn watching_tells_the_newest_version_at_once_and_each_newer_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fetch_resumes_from_an_offset() {
+async fn fetch_resumes_from_a_chunk() {
     let server = Server::start(AdmissionConfig::default()).await;
     let payload: Vec<u8> = (0..2_500_000_u32).map(|index| (index % 251) as u8).collect();
     let version = Version::new(2, 6);
     server.learner.weights.publish(version, payload.clone().into(), "bf16", ARCHITECTURE).unwrap();
     let mut client = WeightsServiceClient::new(server.channel().await);
-    assert_eq!(fetch(&mut client, version, 0).await.unwrap(), payload);
-    assert_eq!(fetch(&mut client, version, 1_234_567).await.unwrap(), payload[1_234_567..]);
+    let fetched = fetch(&mut client, version, 0).await.unwrap();
+    assert_eq!(fetched, payload);
+    let manifest = server.learner.weights.store().newest().unwrap().manifest();
+    let hashes =
+        ChunkHashes::from_wire(2_500_000, &manifest.chunk_hashes, &manifest.blake3, 1 << 30).unwrap();
+    assert!((0..hashes.chunks()).all(|index| hashes.verify(index, &fetched[hashes.range(index)])));
+    let third = 2 * CHUNK_BYTES;
+    assert_eq!(fetch(&mut client, version, third as u64).await.unwrap(), payload[third..]);
     assert!(fetch(&mut client, version, 2_500_000).await.unwrap().is_empty());
     assert_eq!(fetch(&mut client, version, 2_500_001).await.unwrap_err().code(), Code::OutOfRange);
+    assert_eq!(fetch(&mut client, version, 1_234_567).await.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

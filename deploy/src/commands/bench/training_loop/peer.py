@@ -19,31 +19,39 @@ from sample_factory.train import make_runner
 SIDE, CELLS = 128, 2
 BUTTONS, CAMERA = 8641, 121
 EPISODE_STEPS = 1000
+POOL_BYTES = 4 << 20
 
 
 class NullEnv(gym.Env):
-    """One fixed frame at no cost, no reward."""
+    """One fixed frame at no cost, or frames cut out of a pool of noise; no reward."""
 
     observation_space = gym.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
     action_space = gym.spaces.Tuple((gym.spaces.Discrete(BUTTONS), gym.spaces.Discrete(CAMERA)))
     render_mode = None
 
-    def __init__(self):
+    def __init__(self, noise):
         self.frame = np.full((SIDE, SIDE, 3), 127, np.uint8)
+        self.pool = np.random.default_rng().integers(0, 256, POOL_BYTES, np.uint8) if noise else None
         self.steps = 0
+
+    def look(self):
+        if self.pool is not None:
+            at = self.steps * 104729 % (POOL_BYTES - self.frame.size)
+            self.frame = self.pool[at:at + self.frame.size].reshape(SIDE, SIDE, 3)
+        return self.frame
 
     def reset(self, *, seed=None, options=None):
         self.steps = 0
-        return self.frame, {}
+        return self.look(), {}
 
     def step(self, action):
         self.steps += 1
-        return self.frame, 0.0, False, self.steps >= EPISODE_STEPS, {}
+        return self.look(), 0.0, False, self.steps >= EPISODE_STEPS, {}
 
 
 def make_env(name, cfg, env_config, render_mode=None):
     """Called in the processes that step environments."""
-    return NullEnv()
+    return NullEnv(name == "noise")
 
 
 class MeanPool(Encoder):
@@ -78,10 +86,11 @@ class Watch(AlgoObserver):
 
 
 def train(request):
-    register_env("null", make_env)
+    env = "noise" if request["noise"] else "null"
+    register_env(env, make_env)
     global_model_factory().register_encoder_factory(MeanPool)
     arguments = {
-        "env": "null", "device": "cpu", "experiment": "bench", "train_dir": request["folder"],
+        "env": env, "device": "cpu", "experiment": "bench", "train_dir": request["folder"],
         "restart_behavior": "overwrite", "seed": 1, "use_rnn": False,
         "num_workers": request["workers"], "num_envs_per_worker": request["slots"] // request["workers"],
         "rollout": request["unroll_length"], "batch_size": request["batch"],

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -22,10 +22,17 @@ const LOG_TAIL: usize = 15;
 pub(super) async fn rate(python: &Path, args: &BenchLoopArgs, folder: &Path) -> anyhow::Result<f64> {
     let program = folder.join("sample_factory_peer.py");
     fs::write(&program, PROGRAM).with_context(|| format!("cannot write {}", program.display()))?;
+    let own: Map<String, Value> = args
+        .peer_set
+        .iter()
+        .filter_map(|setting| setting.split_once('='))
+        .map(|(key, value)| (key.to_owned(), json!(value)))
+        .collect();
     let request = json!({
         "folder": folder.join("peer"), "slots": args.slots, "workers": args.peer_workers,
         "unroll_length": UNROLL_LENGTH, "batch": MINIBATCH_UNROLLS * UNROLL_LENGTH,
         "seconds": args.warm_up + args.seconds,
+        "noise": args.world == "noise", "extra": own,
     });
     let log = folder.join("peer.log");
     let mut child = Command::new(python)

@@ -20,7 +20,7 @@ impl Report {
     pub(super) fn new(args: &BenchLoopArgs, frame: usize) -> Self {
         let about = json!({
             "world": args.world, "net": args.net, "frame": frame, "actors": args.actors, "slots": args.slots,
-            "seconds": args.seconds, "warm_up": args.warm_up,
+            "seconds": args.seconds, "warm_up": args.warm_up, "peer_settings": args.peer_set,
         });
         Self { about, ours: vec![], deterministic: vec![], peer: vec![], hashes: vec![] }
     }
