@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 use vpt_proto::envserver::v1::env_service_client::EnvServiceClient;
 use vpt_proto::envserver::v1::{
@@ -13,6 +13,8 @@ use vpt_proto::envserver::v1::{
     play_response,
 };
 use vpt_proto::limits::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION};
+use vpt_runtime::net::{self, Channel};
+use vpt_runtime::security::{Role, Security, SecurityError};
 
 /// Flow-control windows that hold the final and the reset frame of every slot at once.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -38,7 +40,12 @@ impl EnvFault {
     fn status(status: &Status) -> Self {
         let fatal = matches!(
             status.code(),
-            Code::FailedPrecondition | Code::InvalidArgument | Code::NotFound | Code::Unimplemented
+            Code::FailedPrecondition
+                | Code::InvalidArgument
+                | Code::NotFound
+                | Code::Unimplemented
+                | Code::PermissionDenied
+                | Code::Unauthenticated
         );
         Self { reason: "status", detail: format!("{:?}: {}", status.code(), status.message()), fatal }
     }
@@ -60,12 +67,13 @@ pub(crate) struct EnvClient {
 impl EnvClient {
     /// A client of the envserver at `address`, a URL named by the setting `key`.
     pub(crate) fn new(
+        security: &Security,
         address: &str,
-        key: &'static str,
+        key: &str,
         step_timeout: Duration,
         open_timeout: Duration,
     ) -> Result<Self, ActorError> {
-        let channel = endpoint(address, key, open_timeout)?.connect_lazy();
+        let channel = channel(security, address, key, open_timeout, &[Role::Envserver])?;
         let client = EnvServiceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -174,15 +182,27 @@ impl PlayStream {
     }
 }
 
-/// An endpoint with the settings every connection of an actor has.
-pub(crate) fn endpoint(address: &str, key: &'static str, connect: Duration) -> Result<Endpoint, ActorError> {
-    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| ActorError::Config {
-        key,
-        reason: format!("{address:?} is not a URL such as http://127.0.0.1:50051 ({error})"),
-    })?;
+/// A channel with the settings every connection of an actor has, to a process of one of the roles `expects`.
+pub(crate) fn channel(
+    security: &Security,
+    address: &str,
+    key: &str,
+    connect: Duration,
+    expects: &'static [Role],
+) -> Result<Channel, SecurityError> {
+    security.channel(&endpoint(security, address, key, connect)?, expects)
+}
+
+/// The settings of such a channel.
+pub(crate) fn endpoint(
+    security: &Security,
+    address: &str,
+    key: &str,
+    connect: Duration,
+) -> Result<Endpoint, SecurityError> {
+    let endpoint = net::endpoint(security, address, key)?;
     Ok(endpoint
         .connect_timeout(connect)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true)

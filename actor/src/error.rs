@@ -75,6 +75,9 @@ pub enum ActorError {
     /// Recorded play could not be written.
     #[error(transparent)]
     Shard(#[from] ShardError),
+    /// An address that cannot be reached, or not safely.
+    #[error(transparent)]
+    Security(#[from] vpt_runtime::security::SecurityError),
     /// The metrics could not be declared.
     #[error(transparent)]
     Metrics(#[from] MetricsError),

@@ -11,6 +11,7 @@ use crate::slips::Slips;
 use crate::statistics::{mean_stderr, share_stderr};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
+use vpt_runtime::Security;
 use vpt_runtime::counter_hash::counter_hash;
 
 /// The role's word in randomness keys: "eval".
@@ -23,6 +24,8 @@ const HELD_OUT: u64 = 1 << 63;
 pub struct EvalSetup {
     /// URL of the envserver.
     pub envserver: String,
+    /// How it is reached.
+    pub security: Security,
     /// What is played.
     pub world: WorldConfig,
     /// Who plays.
@@ -74,6 +77,7 @@ pub async fn evaluate(
     let total = setup.episodes;
     let mut game = Lockstep::start(Plan {
         envserver: &setup.envserver,
+        security: &setup.security,
         world: &setup.world,
         player: &setup.player,
         frame: setup.frame,

@@ -8,7 +8,7 @@ mod fetch;
 mod parents;
 
 pub(crate) use fault::Fault;
-pub(crate) use parents::Parents;
+pub(crate) use parents::{Family, Parents};
 
 use crate::error::ActorError;
 use fetch::Fetched;

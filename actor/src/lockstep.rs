@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use vpt_policy::{RecurrentState, action};
 use vpt_proto::envserver::v1::{HumanAction, Observation, OpenSession};
 use vpt_proto::limits::PROTOCOL_VERSION;
-use vpt_runtime::Backoff;
+use vpt_runtime::{Backoff, Security};
 
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,6 +28,7 @@ const RECOVERY: Duration = Duration::from_secs(60);
 /// What is to be played.
 pub(crate) struct Plan<'a> {
     pub(crate) envserver: &'a str,
+    pub(crate) security: &'a Security,
     pub(crate) world: &'a WorldConfig,
     pub(crate) player: &'a Player,
     /// Height and width of frames.
@@ -84,7 +85,7 @@ impl Lockstep {
     /// Opens every slot's session.
     pub(crate) async fn start(plan: Plan<'_>) -> Result<Self, ActorError> {
         let slots = plan.slots.clamp(1, plan.seeds.len().max(1));
-        let client = EnvClient::new(plan.envserver, "envserver", STEP_TIMEOUT, OPEN_TIMEOUT)?;
+        let client = EnvClient::new(plan.security, plan.envserver, "envserver", STEP_TIMEOUT, OPEN_TIMEOUT)?;
         let acting = match plan.player.ready(plan.frame)? {
             Some(policy) => {
                 let state = policy.initial_state(slots)?;

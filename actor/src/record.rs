@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use vpt_proto::shard::{DatasetInfo, RecordedEpisode, RecordedStep, ShardError, ShardWriter};
+use vpt_runtime::Security;
 use vpt_runtime::counter_hash::counter_hash;
 
 /// The role's word in randomness keys: "recd".
@@ -25,6 +26,8 @@ const EPISODES_WAITING: usize = 4;
 pub struct RecordSetup {
     /// URL of the envserver.
     pub envserver: String,
+    /// How it is reached.
+    pub security: Security,
     /// What is played.
     pub world: WorldConfig,
     /// Who plays.
@@ -78,6 +81,7 @@ pub async fn record(
         (0..setup.episodes).map(|i| counter_hash(&[setup.run_seed, ROLE, i as u64]) & !HELD_OUT).collect();
     let mut game = Lockstep::start(Plan {
         envserver: &setup.envserver,
+        security: &setup.security,
         world: &setup.world,
         player: &setup.player,
         frame: setup.frame,

@@ -10,20 +10,22 @@ pub use config::RelayConfig;
 
 use crate::config::seconds;
 use crate::error::ActorError;
-use crate::follow::{Fault, Follower, Parents, Recipient, Timing};
+use crate::follow::{Family, Fault, Follower, Parents, Recipient, Timing};
 use crate::weights::largest_payload;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use vpt_policy::PolicyConfig;
 use vpt_proto::learner::v1::weights_service_server::WeightsServiceServer;
 use vpt_proto::limits::MAX_MESSAGE_BYTES;
 use vpt_proto::weights::{Store, WeightSet, WeightsServer};
 use vpt_runtime::Listeners;
+use vpt_runtime::net::{self, Gate};
 use vpt_runtime::ops::{Health, OpsServer};
+use vpt_runtime::security::{Role, Security};
 
 /// A relay's loop beats every [`EXPORT`].
 const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(30);
@@ -32,6 +34,9 @@ const EXPORT: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(20);
 /// Requests one connection may have open: a follower needs two.
 const STREAMS_PER_CONNECTION: u32 = 16;
+
+/// Who may call.
+const WEIGHTS_TO: &[Role] = &[Role::Actor, Role::Relay];
 
 /// What a relay needs to know.
 #[derive(Debug, Clone)]
@@ -56,12 +61,12 @@ pub async fn run(
     let Some(grpc) = listeners.grpc else {
         return Err(ActorError::Config { key: "relay.listen", reason: "a relay needs a port".to_owned() });
     };
-    let handle = vpt_runtime::metrics::install(&[metrics::METRICS])?;
+    let handle = vpt_runtime::metrics::install(&[metrics::METRICS, net::METRICS])?;
     let health = Health::new(HEARTBEAT_DEADLINE);
     let ops_end = CancellationToken::new();
     let ops = tokio::spawn(OpsServer::serve(listeners.ops, handle, health.clone(), ops_end.clone()));
     let stop = shutdown.child_token();
-    let result = relay(setup, grpc, &health, &stop).await;
+    let result = relay(setup, grpc, &listeners.security, &health, &stop).await;
     stop.cancel();
     health.set_ready(false);
     ops_end.cancel();
@@ -74,18 +79,24 @@ pub async fn run(
 async fn relay(
     setup: RelaySetup,
     listener: TcpListener,
+    security: &Security,
     health: &Health,
     stop: &CancellationToken,
 ) -> Result<(), ActorError> {
     let RelaySetup { relay: config, policy } = setup;
     let store = Arc::new(Store::keeping(config.keep_versions));
     let wait = seconds(config.timeout_seconds);
-    let return_after = seconds(config.return_seconds);
     let follower = Follower {
         name: config.id.clone(),
         architecture: policy.fingerprint(),
         limit: largest_payload(&policy),
-        parents: Parents::new(&config.upstream, "relay.upstream", wait, return_after)?,
+        parents: Parents::new(&Family {
+            security,
+            urls: &config.upstream,
+            key: "relay.upstream",
+            connect: wait,
+            return_after: seconds(config.return_seconds),
+        })?,
         timing: Timing {
             wait,
             reconnect: (seconds(config.reconnect_first_seconds), seconds(config.reconnect_cap_seconds)),
@@ -100,6 +111,7 @@ async fn relay(
         architecture: policy.fingerprint(),
         role: "relay",
         sent: metrics::sent,
+        open: net::open_stream,
         shutdown: stop.clone(),
     };
     tracing::info!(relay_id = config.id, upstream = ?config.upstream, "relay starts");
@@ -111,7 +123,7 @@ async fn relay(
             tokio::time::sleep(grace.min(Duration::from_millis(100))).await;
             Ok(())
         }
-        served = serve(listener, server, stop, grace) => served,
+        served = serve(listener, server, security, stop, grace) => served,
         () = export(&store, health) => Ok(()),
     }
 }
@@ -121,18 +133,19 @@ async fn relay(
 async fn serve(
     listener: TcpListener,
     weights: WeightsServer,
+    security: &Security,
     stop: &CancellationToken,
     grace: Duration,
 ) -> Result<(), ActorError> {
     let service = WeightsServiceServer::new(weights)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(PING));
+    let incoming = net::incoming(listener, security, "relay.listen")?;
     let server = Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .add_service(service)
+        .add_service(InterceptedService::new(service, Gate::new(security, WEIGHTS_TO)))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;

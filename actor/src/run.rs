@@ -14,6 +14,7 @@ use crate::uplink::Uplink;
 use crate::weights::{self, ActingWeights};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -23,6 +24,7 @@ use vpt_proto::common::v1::ActorIdentity;
 use vpt_proto::envserver::v1::OpenSession;
 use vpt_proto::limits::PROTOCOL_VERSION;
 use vpt_runtime::Listeners;
+use vpt_runtime::Security;
 use vpt_runtime::ops::{Health, OpsServer};
 
 /// An actor whose groups have not stirred for this long is dead; a step of a large network may take a while.
@@ -59,7 +61,7 @@ pub async fn run(
     let ops = tokio::spawn(OpsServer::serve(listeners.ops, handle, health.clone(), ops_end.clone()));
     // One role's failure stops the others; the caller's token stays its own.
     let stop = shutdown.child_token();
-    let result = run_tasks(setup, health.clone(), &stop).await;
+    let result = run_tasks(setup, listeners.security, health.clone(), &stop).await;
     health.set_ready(false);
     ops_end.cancel();
     if let Ok(Err(error)) = ops.await {
@@ -68,7 +70,12 @@ pub async fn run(
     result
 }
 
-async fn run_tasks(setup: ActorSetup, health: Health, stop: &CancellationToken) -> Result<(), ActorError> {
+async fn run_tasks(
+    setup: ActorSetup,
+    security: Security,
+    health: Health,
+    stop: &CancellationToken,
+) -> Result<(), ActorError> {
     let ActorSetup { actor: config, policy, world, run_seed } = setup;
     let identity = ActorIdentity { actor_id: config.id.clone(), incarnation: incarnation() };
     tracing::info!(actor_id = config.id, incarnation = identity.incarnation, "actor starts");
@@ -84,6 +91,7 @@ async fn run_tasks(setup: ActorSetup, health: Health, stop: &CancellationToken) 
         run_seed,
         open: open_session(&config.id, &world, &policy),
         env: EnvClient::new(
+            &security,
             &config.envserver,
             "actor.envserver",
             seconds(config.step_timeout_seconds),
@@ -109,11 +117,13 @@ async fn run_tasks(setup: ActorSetup, health: Health, stop: &CancellationToken) 
     let architecture = policy.fingerprint();
     let acting = (config.precision, config.temperature);
     let weights = ActingWeights { policy, acting, policies: policies_tx, shelf: shelf.clone() };
-    tasks.spawn(weights::follower(&config, weights, stop.clone())?.run());
+    tasks.spawn(weights::follower(&config, &security, weights, stop.clone())?.run());
     let uplink = Uplink {
         config,
+        security,
         identity,
         architecture,
+        streams: AtomicU64::new(0),
         inbox,
         terms: terms_tx,
         shelf,

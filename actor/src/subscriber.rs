@@ -1,12 +1,13 @@
 //! Published weights for whoever wants them without playing: tools, benches, tests.
 
 use crate::error::ActorError;
-use crate::follow::{Fault, Follower, Parents, Recipient, Timing};
+use crate::follow::{Family, Fault, Follower, Parents, Recipient, Timing};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use vpt_proto::weights::{Store, WeightSet};
+use vpt_runtime::Security;
 
 /// Follows published weights as actors do, and says when a version is all there.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub struct Subscriber {
     pub architecture: String,
     /// The largest payload that is taken.
     pub limit: u64,
+    /// How connections are protected.
+    pub security: Security,
     /// URLs to ask, tried in order.
     pub parents: Vec<String>,
     /// Deadline for an answer and for a chunk.
@@ -44,7 +47,13 @@ impl Subscriber {
     /// URLs that are none; a parent that refuses for good.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ActorError> {
         let follower = Follower {
-            parents: Parents::new(&self.parents, "parents", self.wait, self.return_after)?,
+            parents: Parents::new(&Family {
+                security: &self.security,
+                urls: &self.parents,
+                key: "parents",
+                connect: self.wait,
+                return_after: self.return_after,
+            })?,
             timing: Timing { wait: self.wait, reconnect: self.reconnect, orphan_after: Duration::MAX },
             name: self.name,
             architecture: self.architecture,

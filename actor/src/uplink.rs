@@ -6,7 +6,7 @@ mod stream;
 use crate::acting_policy::ActingPolicy;
 use crate::activity::Activity;
 use crate::config::{ActorConfig, seconds};
-use crate::env_client::endpoint;
+use crate::env_client::channel;
 use crate::error::ActorError;
 use crate::ledger::Ledger;
 use crate::metrics;
@@ -15,11 +15,11 @@ use crate::terms::Terms;
 use crate::unroll::EncodedUnroll;
 use outbox::Outbox;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use vpt_proto::common::v1::ActorIdentity;
 use vpt_proto::learner::v1::ActorReport;
@@ -27,6 +27,8 @@ use vpt_proto::learner::v1::trajectory_service_client::TrajectoryServiceClient;
 use vpt_proto::limits::MAX_MESSAGE_BYTES;
 use vpt_runtime::Backoff;
 use vpt_runtime::counter_hash::counter_hash;
+use vpt_runtime::net::Channel;
+use vpt_runtime::security::{Role, Security};
 
 /// A stopping actor does not wait longer than this for a learner that is away.
 const AWAY_WHILE_DRAINING: Duration = Duration::from_secs(2);
@@ -36,8 +38,11 @@ const REFUSALS: u32 = 5;
 /// The state of the uplink between streams.
 pub(crate) struct Uplink {
     pub(crate) config: ActorConfig,
+    pub(crate) security: Security,
     pub(crate) identity: ActorIdentity,
     pub(crate) architecture: String,
+    /// Streams opened so far.
+    pub(crate) streams: AtomicU64,
     pub(crate) inbox: mpsc::Receiver<EncodedUnroll>,
     pub(crate) terms: watch::Sender<Option<Terms>>,
     pub(crate) shelf: Arc<PolicyShelf>,
@@ -130,7 +135,7 @@ impl Uplink {
     /// A client of the learner at `url`, not yet connected.
     fn client_of(&self, url: &str) -> Result<Client, ActorError> {
         let connect = seconds(self.config.learner_timeout_seconds);
-        let channel = endpoint(url, "actor.learner", connect)?.connect_lazy();
+        let channel = channel(&self.security, url, "actor.learner", connect, &[Role::Learner])?;
         Ok(TrajectoryServiceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES))

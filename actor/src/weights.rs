@@ -6,7 +6,7 @@
 use crate::acting_policy::ActingPolicy;
 use crate::config::{ActorConfig, seconds};
 use crate::error::ActorError;
-use crate::follow::{Fault, Follower, Parents, Recipient, Timing};
+use crate::follow::{Family, Fault, Follower, Parents, Recipient, Timing};
 use crate::metrics;
 use crate::policy_shelf::PolicyShelf;
 use crate::version::Version;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use vpt_policy::{Parameters, PolicyConfig, Precision};
 use vpt_proto::weights::{Store, WeightSet};
+use vpt_runtime::Security;
 use vpt_runtime::faults::{self, Part};
 
 /// Room for a payload's header beyond its numbers.
@@ -38,6 +39,7 @@ pub(crate) fn largest_payload(policy: &PolicyConfig) -> u64 {
 /// What keeps the acting policy at the newest published version.
 pub(crate) fn follower(
     config: &ActorConfig,
+    security: &Security,
     weights: ActingWeights,
     shutdown: CancellationToken,
 ) -> Result<Follower<ActingWeights>, ActorError> {
@@ -47,7 +49,13 @@ pub(crate) fn follower(
         name: config.id.clone(),
         architecture: weights.policy.fingerprint(),
         limit: largest_payload(&weights.policy),
-        parents: Parents::new(&parents, "actor.weights", wait, seconds(config.weights_return_seconds))?,
+        parents: Parents::new(&Family {
+            security,
+            urls: &parents,
+            key: "actor.weights",
+            connect: wait,
+            return_after: seconds(config.weights_return_seconds),
+        })?,
         timing: Timing {
             wait,
             reconnect: (seconds(config.reconnect_first_seconds), seconds(config.reconnect_cap_seconds)),

@@ -48,6 +48,12 @@ pub enum Command {
     Infer(InferArgs),
     /// Show one screen of what a learner is doing, first of all what holds the run back.
     Status(StatusArgs),
+    /// Make a development certificate authority: a certificate and key for each role, and a run token.
+    ///
+    /// Give every process the files of its own role, `ca.pem` and `token` in a folder that `security.certs` names, and
+    /// set `security.mode = "mtls"`. The authority's own key is not kept. Certificates are read when a process
+    /// starts: to renew them, make a new folder before the old ones end, and restart every process with it.
+    Certs(CertsArgs),
     /// Measure a part of the system; the last line printed is one JSON object.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -259,4 +265,18 @@ pub struct StatusArgs {
     /// Print everything as JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+    /// Configuration sources; of it, `[security]` says how the learner is reached.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Arguments of `vpt certs`.
+#[derive(Debug, Args)]
+pub struct CertsArgs {
+    /// Folder for the files; none of them may be there already.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Days until the certificates end.
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
 }

@@ -2,6 +2,7 @@
 //! configuration.
 
 mod bench;
+mod certs;
 mod eval;
 mod infer;
 mod record;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use vpt_runtime::config::ConfigError;
+use vpt_runtime::security::Role;
 use vpt_runtime::{config, telemetry};
 
 use crate::cli::{Cli, Command, ConfigArgs, RecordArgs, RecordCommand};
@@ -21,6 +23,7 @@ use crate::run_config::RunConfig;
 use crate::up;
 
 pub(crate) use eval::setup as eval_setup;
+pub(crate) use role::security;
 pub(crate) use status::fetch as fetch_status;
 
 /// Exit code for bad usage or configuration (`EX_USAGE`).
@@ -92,7 +95,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Eval(args) => runtime()?.block_on(eval::run(args)),
         Command::Infer(args) => infer::run(&args),
         Command::Replay(command) => replay::run(command),
-        Command::Status(args) => runtime()?.block_on(status::run(&args)),
+        Command::Status(args) => {
+            let Some(config) = load_config(&args.config)? else { return Ok(()) };
+            let security = role::security(&config.security, Role::Operator)?;
+            runtime()?.block_on(status::run(&args, &security))
+        }
+        Command::Certs(args) => certs::run(&args),
         Command::Bench(command) => bench::run(command),
     }
 }

@@ -12,6 +12,7 @@ use vpt_learner::config::LearnerConfig;
 use vpt_policy::{Parameters, PolicyConfig, Precision};
 use vpt_runtime::config::{self, ConfigError};
 use vpt_runtime::faults::FaultsConfig;
+use vpt_runtime::security::SecurityConfig;
 
 /// The run that `vpt up` without `--config` performs.
 pub const DEFAULT_RUN: &str = include_str!("../runs/chop.toml");
@@ -43,6 +44,8 @@ pub struct RunConfig {
     pub demonstrations: DemonstrationsSection,
     /// Held-out evaluation.
     pub evaluation: EvaluationSection,
+    /// How connections between roles are protected.
+    pub security: SecurityConfig,
     /// The local launcher.
     pub up: UpSection,
     /// Delays on purpose, for tests of the system; refused unless `faults.enabled`.
@@ -117,6 +120,7 @@ impl Default for RunConfig {
             learner: LearnerConfig::default(),
             demonstrations: DemonstrationsSection::default(),
             evaluation: EvaluationSection::default(),
+            security: SecurityConfig::default(),
             up: UpSection::default(),
             faults: FaultsConfig::default(),
         }
@@ -187,6 +191,9 @@ impl RunConfig {
         }
         if let Err(error) = self.policy.validate() {
             return refuse("policy", error.to_string());
+        }
+        if let Err(error) = self.security.validate() {
+            return refuse("security", error.to_string());
         }
         for (key, value) in [
             ("up.actors", self.up.actors),

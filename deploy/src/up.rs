@@ -16,7 +16,8 @@ use std::time::Instant;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
-use vpt_runtime::{atomic_file, config, shutdown};
+use vpt_runtime::security::Role;
+use vpt_runtime::{Security, atomic_file, config, shutdown};
 
 use crate::report;
 use crate::run_config::RunConfig;
@@ -33,6 +34,13 @@ pub(crate) struct Run {
     pub(crate) supervisor: Supervisor,
     pub(crate) journal: Journal,
     pub(crate) stop: CancellationToken,
+}
+
+impl Run {
+    /// How recordings and evaluations reach the worlds.
+    pub(crate) fn player_security(&self) -> anyhow::Result<Security> {
+        crate::commands::security(&self.config.security, Role::Actor)
+    }
 }
 
 /// Performs or resumes the run of `config` in `out`, or in `runs/<run.name>`.

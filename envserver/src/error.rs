@@ -20,6 +20,9 @@ pub enum EnvserverError {
     /// `Listeners.grpc` is missing.
     #[error("an envserver needs a gRPC listener (envserver.listen)")]
     NoListener,
+    /// The listener could be reached by strangers.
+    #[error(transparent)]
+    Security(#[from] vpt_runtime::security::SecurityError),
     /// The gRPC server failed.
     #[error("serving failed: {0}")]
     Serve(#[from] tonic::transport::Error),

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use vpt_runtime::net::Listeners;
+use vpt_runtime::net::{self, Gate, Listeners};
 use vpt_runtime::ops::{Health, OpsServer};
 use vpt_runtime::pool_account::PoolAccount;
+use vpt_runtime::security::Role;
 
 use crate::config::EnvserverConfig;
 use crate::error::EnvserverError;
@@ -20,6 +21,10 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Who may play.
+const PLAYERS: &[Role] = &[Role::Actor];
+/// Bytes of a call's headers.
+const HEADER_BYTES: u32 = 16 << 10;
 /// HTTP/2 streams beside the sessions, so that a full server can still say that it is full.
 const SPARE_STREAMS: usize = 64;
 
@@ -46,7 +51,7 @@ pub async fn run_worlds(
     shutdown: CancellationToken,
 ) -> Result<(), EnvserverError> {
     config.validate()?;
-    let metrics = vpt_runtime::metrics::install(&[METRICS])?;
+    let metrics = vpt_runtime::metrics::install(&[METRICS, net::METRICS])?;
     let listener = listeners.grpc.ok_or(EnvserverError::NoListener)?;
     let health = Health::new(HEARTBEAT_DEADLINE);
     // The ops port outlives the drain, so that it can be watched.
@@ -61,7 +66,9 @@ pub async fn run_worlds(
     );
     let service = Service::new(config.clone(), worlds, shutdown.clone());
     let time = service.time().clone();
-    let server = serve(&config, service, listener, &shutdown);
+    let gate = Gate::new(&listeners.security, PLAYERS);
+    let incoming = net::incoming(listener, &listeners.security, "envserver.listen")?;
+    let server = serve(&config, service, (incoming, gate), &shutdown);
     health.set_ready(true);
     let result = tokio::select! {
         result = server => result,
@@ -83,7 +90,7 @@ pub async fn run_worlds(
 async fn serve(
     config: &EnvserverConfig,
     service: Service,
-    listener: tokio::net::TcpListener,
+    (incoming, gate): (net::Incoming, Gate),
     shutdown: &CancellationToken,
 ) -> Result<(), EnvserverError> {
     let streams = u32::try_from(config.max_sessions + SPARE_STREAMS).expect("the limit was validated");
@@ -91,11 +98,9 @@ async fn serve(
         .max_concurrent_streams(streams)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(service.clone().into_server())
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown.clone().cancelled_owned(),
-        );
+        .http2_max_header_list_size(HEADER_BYTES)
+        .add_service(InterceptedService::new(service.clone().into_server(), gate))
+        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     let drain = config.drain_timeout();
     let overdue = async {
         shutdown.cancelled().await;

@@ -26,6 +26,14 @@ pub enum ConnectError {
         /// The name.
         actor_id: String,
     },
+    /// A stream that was opened before.
+    #[error("stream {stream} of actor {actor_id:?} was opened before: this is a replay")]
+    Replayed {
+        /// The name.
+        actor_id: String,
+        /// Its number.
+        stream: u64,
+    },
     /// As many actors as may be are connected.
     #[error("{max} actors are connected, which is learner.admission.max_actors")]
     TooMany {
@@ -67,6 +75,8 @@ struct Stream {
 struct Table {
     entries: BTreeMap<String, Entry>,
     streams: u64,
+    /// By name: the incarnation and number of the newest stream that an actor opened.
+    opened: BTreeMap<String, (u64, u64)>,
 }
 
 impl Table {
@@ -86,6 +96,24 @@ impl ActorTable {
     /// An empty table for at most `max_actors`.
     pub fn new(max_actors: usize) -> Arc<Self> {
         Arc::new(Self { table: Mutex::default(), max_actors: max_actors.max(1) })
+    }
+
+    /// Notes that `key` opens its stream number `stream`.
+    ///
+    /// # Errors
+    /// When it has opened that one or a later one before.
+    pub(crate) fn note_stream(&self, key: &ActorKey, stream: u64) -> Result<(), ConnectError> {
+        let mut guard = self.lock();
+        let Table { entries, opened, .. } = &mut *guard;
+        let newest = opened.get(&key.actor_id).filter(|(incarnation, _)| *incarnation == key.incarnation);
+        if newest.is_some_and(|&(_, newest)| stream <= newest) {
+            return Err(ConnectError::Replayed { actor_id: key.actor_id.clone(), stream });
+        }
+        if opened.len() >= 2 * self.max_actors {
+            opened.retain(|actor_id, _| entries.contains_key(actor_id));
+        }
+        opened.insert(key.actor_id.clone(), (key.incarnation, stream));
+        Ok(())
     }
 
     /// Registers a stream of `key`; an earlier stream of that actor is told to end.
@@ -229,6 +257,22 @@ mod tests {
         let refused = table.connect(&key("a", 1)).unwrap_err();
         assert!(refused.to_string().contains("actor.id"), "{refused}");
         assert!(!new.replaced.is_cancelled());
+    }
+
+    #[test]
+    fn a_stream_is_opened_once() {
+        let table = ActorTable::new(1);
+        table.note_stream(&key("a", 1), 1).unwrap();
+        table.note_stream(&key("a", 1), 3).unwrap();
+        for stream in [0, 1, 3] {
+            let replayed = table.note_stream(&key("a", 1), stream).unwrap_err();
+            assert!(matches!(replayed, ConnectError::Replayed { .. }), "{replayed}");
+        }
+        table.note_stream(&key("a", 2), 1).unwrap();
+        for stranger in 0..100 {
+            table.note_stream(&key(&format!("stranger-{stranger}"), 1), 1).unwrap();
+        }
+        assert!(table.lock().opened.len() <= 2, "what strangers say is not kept for ever");
     }
 
     #[test]

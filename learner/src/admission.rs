@@ -33,6 +33,8 @@ pub struct AdmissionConfig {
     pub max_staleness: u64,
     /// Unrolls the queue holds; also the number of credits.
     pub queue_unrolls: usize,
+    /// Memory of the unrolls the queue holds, unpacked, in bytes: where they are large it holds fewer.
+    pub queue_bytes: u64,
     /// Credits one actor may hold at a time; never more than two a slot or half the queue.
     pub credits_per_actor: usize,
     /// Largest encoded unroll, in bytes; at most 256 MiB.
@@ -43,6 +45,8 @@ pub struct AdmissionConfig {
     pub max_slots_per_actor: u32,
     /// How long a new stream may take to say who it is.
     pub hello_timeout_seconds: f64,
+    /// How long an unroll may take from its first chunk to its last.
+    pub unroll_timeout_seconds: f64,
     /// How long a stream may stay silent; actors report every few seconds.
     pub idle_timeout_seconds: f64,
 }
@@ -52,17 +56,39 @@ impl Default for AdmissionConfig {
         Self {
             max_staleness: 4,
             queue_unrolls: 64,
+            queue_bytes: 4 << 30,
             credits_per_actor: 64,
             max_unroll_bytes: 64 << 20,
             max_actors: 1024,
             max_slots_per_actor: 1024,
             hello_timeout_seconds: 10.0,
+            unroll_timeout_seconds: 120.0,
             idle_timeout_seconds: 120.0,
         }
     }
 }
 
 impl AdmissionConfig {
+    /// These settings with as many places in the queue as unrolls of `spec` fit into `queue_bytes`.
+    ///
+    /// # Errors
+    /// When not even one fits.
+    pub(crate) fn within_bytes(&self, spec: &UnrollSpec) -> Result<Self, LearnerError> {
+        let places = usize::try_from(self.queue_bytes / spec.memory_bytes().max(1)).unwrap_or(usize::MAX);
+        if places == 0 {
+            let reason = format!("must be at least {}, the size of one unroll", spec.memory_bytes());
+            return Err(LearnerError::Config { key: "admission.queue_bytes", reason });
+        }
+        if places < self.queue_unrolls {
+            tracing::info!(
+                places,
+                unrolls = self.queue_unrolls,
+                "learner.admission.queue_bytes bounds the queue"
+            );
+        }
+        Ok(Self { queue_unrolls: self.queue_unrolls.min(places), ..self.clone() })
+    }
+
     /// Checks that the numbers can work.
     ///
     /// # Errors
@@ -83,6 +109,7 @@ impl AdmissionConfig {
         }
         for (key, seconds) in [
             ("admission.hello_timeout_seconds", self.hello_timeout_seconds),
+            ("admission.unroll_timeout_seconds", self.unroll_timeout_seconds),
             ("admission.idle_timeout_seconds", self.idle_timeout_seconds),
         ] {
             if !(seconds > 0.0 && seconds <= 86400.0) {
@@ -204,6 +231,14 @@ impl UnrollSpec {
         }
     }
 
+    /// Memory of an unroll's frames and recurrent state, unpacked, in bytes: what nearly all of it is.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let frames = self.unroll_length * self.frame_height * self.frame_width * 3;
+        let state =
+            self.state.as_ref().map_or(0, |state| state.layers * state.memory * (1 + 8 * state.width));
+        (frames + state) as u64
+    }
+
     /// Decodes and checks an encoded unroll, and unpacks its frames.
     pub(crate) fn admit(
         &self,
@@ -223,6 +258,19 @@ impl UnrollSpec {
         let frames_raw =
             frame_codec::decode_wire(unroll.frame_codec, &packed, frame_bytes, self.unroll_length)?;
         Ok(ReceivedUnroll { unroll, frames_raw, version, staleness: 0 })
+    }
+
+    /// Decodes and checks an encoded unroll as if its stream had announced what it says of itself.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn inspect(&self, encoded: bytes::Bytes) -> Result<(), InvalidUnroll> {
+        let unroll = Unroll::decode(encoded.clone())?;
+        let actor = unroll.actor.unwrap_or_default();
+        let actor = ActorKey { actor_id: actor.actor_id, incarnation: actor.incarnation };
+        let newest = Version::new(u32::MAX, u64::MAX);
+        self.admit(encoded, &Envelope { actor, slot: unroll.slot, sequence: unroll.sequence, newest })
+            .map(drop)
     }
 
     fn check_steps(&self, unroll: &Unroll) -> Result<(), InvalidUnroll> {

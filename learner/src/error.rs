@@ -199,6 +199,9 @@ pub enum LearnerError {
         /// The thread.
         name: &'static str,
     },
+    /// Addresses that strangers could listen in on.
+    #[error(transparent)]
+    Security(#[from] vpt_runtime::security::SecurityError),
     /// The metrics recorder could not be installed.
     #[error(transparent)]
     Metrics(#[from] vpt_runtime::metrics::MetricsError),

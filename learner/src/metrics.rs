@@ -52,8 +52,17 @@ const REUSES: &[&str] = &["policy", "auxiliary"];
 /// Heads of the policy.
 pub const HEADS: &[&str] = &["buttons", "camera"];
 /// Why a stream of an actor was ended by the learner.
-pub const REFUSALS: &[&str] =
-    &["handshake", "superseded", "protocol", "data_loss", "no_credit", "deadline", "draining", "journal"];
+pub const REFUSALS: &[&str] = &[
+    "handshake",
+    "superseded",
+    "replay",
+    "protocol",
+    "data_loss",
+    "no_credit",
+    "deadline",
+    "draining",
+    "journal",
+];
 
 const STALENESS_BUCKETS: &[f64] = &[0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0];
 

@@ -96,8 +96,9 @@ pub async fn run(
     {
         setup.learner.ranks.advertise = format!("http://{address}");
     }
+    check_addresses(&setup.learner, &listeners)?;
     size_thread_pool(setup.learner.threads);
-    let handle = vpt_runtime::metrics::install(&[metrics::SPECS])?;
+    let handle = vpt_runtime::metrics::install(&[metrics::SPECS, vpt_runtime::net::METRICS])?;
     let health = Health::new(Duration::from_secs_f64(setup.learner.heartbeat_deadline_seconds));
     let served = CancellationToken::new();
     let _stop_serving = served.clone().drop_guard();
@@ -110,9 +111,10 @@ pub async fn run(
     let services = services(&setup, &prepared)?;
     let recorded = setup.learner.stage == Stage::Bc;
     tokio::spawn(accounts::keep(services.status.clone(), services.ledger.clone(), recorded, served.clone()));
-    let grpc = listeners
-        .grpc
-        .map(|listener| tokio::spawn(serve::serve(listener, services.clone(), served.clone(), SERVE_GRACE)));
+    let grpc = listeners.grpc.map(|listener| {
+        let (services, security, served) = (services.clone(), listeners.security.clone(), served.clone());
+        tokio::spawn(async move { serve::serve(listener, services, &security, served, SERVE_GRACE).await })
+    });
 
     let trained = train_on_thread(setup, prepared, services, health, shutdown)?.await;
     served.cancel();
@@ -126,6 +128,19 @@ pub async fn run(
         tracing::warn!(%error, "the ops server failed");
     }
     trained.map_err(|_| LearnerError::Panicked { name: "vpt-train" })?
+}
+
+/// Refuses addresses through which strangers could listen in, before anything is read or trained.
+fn check_addresses(learner: &LearnerConfig, listeners: &Listeners) -> Result<(), LearnerError> {
+    if let Some(address) = listeners.grpc.as_ref().and_then(|listener| listener.local_addr().ok()) {
+        listeners.security.check_listen(address, "learner.listen")?;
+    }
+    if learner.ranks.count > 1 {
+        let rendezvous = &learner.ranks.rendezvous;
+        let host = rendezvous.rsplit_once(':').map_or(rendezvous.as_str(), |(host, _)| host);
+        listeners.security.check_ranks(host, "learner.ranks.rendezvous")?;
+    }
+    Ok(())
 }
 
 /// Sizes the pool that tensor operations run on; the first role in a process decides.
@@ -308,14 +323,16 @@ fn services(setup: &LearnerSetup, prepared: &Prepared) -> Result<Services, Learn
     let schedule = Schedule::of(learner).filter(|_| learner.stage == Stage::Ppg);
     let kept = schedule.as_ref().map_or(KEPT_VERSIONS, Schedule::kept_versions);
     let passed = prepared.journal.next_index();
+    let spec = spec(setup);
+    let admission = learner.admission.within_bytes(&spec)?;
     let weights = WeightStore::keeping(kept).with_every(schedule.is_some());
     let weights = if learner.publish.deltas { weights.with_deltas()? } else { weights };
     Ok(Services {
         run_id: prepared.saved.run_id.clone(),
         architecture: setup.policy.fingerprint(),
-        spec: spec(setup),
-        admission: learner.admission.clone(),
-        queue: UnrollQueue::new(&learner.admission, ledger.clone()),
+        spec,
+        queue: UnrollQueue::new(&admission, ledger.clone()),
+        admission,
         weights: Arc::new(weights),
         ledger,
         journal: prepared.journal.clone(),

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use vpt_proto::learner::v1::status_service_server::StatusServiceServer;
 use vpt_proto::learner::v1::trajectory_service_server::TrajectoryServiceServer;
 use vpt_proto::learner::v1::weights_service_server::WeightsServiceServer;
 use vpt_proto::limits::MAX_MESSAGE_BYTES;
 use vpt_proto::weights::WeightsServer;
+use vpt_runtime::net::{self, Gate};
+use vpt_runtime::security::{Role, Security};
 
 use crate::error::LearnerError;
 use crate::metrics;
@@ -22,6 +24,14 @@ use crate::service::{Services, Shared};
 
 /// Interval and patience of HTTP/2 pings; they find peers that vanished without a word.
 const PING: Duration = Duration::from_secs(20);
+
+/// Who may call what.
+const UNROLLS_FROM: &[Role] = &[Role::Actor];
+const WEIGHTS_TO: &[Role] = &[Role::Actor, Role::Relay];
+const STATUS_TO: &[Role] = &[Role::Operator];
+
+/// Bytes of a call's headers.
+const HEADER_BYTES: u32 = 16 << 10;
 
 /// Requests one connection may have open: an actor needs three.
 const STREAMS_PER_CONNECTION: u32 = 64;
@@ -39,10 +49,12 @@ const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 pub async fn serve(
     listener: TcpListener,
     services: Services,
+    security: &Security,
     shutdown: CancellationToken,
     grace: Duration,
 ) -> Result<(), LearnerError> {
     services.admission.validate()?;
+    let incoming = net::incoming(listener, security, "learner.listen")?;
     let shared = Arc::new(Shared { learner: services, shutdown: shutdown.clone() });
     let trajectory = TrajectoryServiceServer::new(Trajectory { shared: shared.clone() })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -52,6 +64,7 @@ pub async fn serve(
         architecture: shared.learner.architecture.clone(),
         role: "learner",
         sent: metrics::weights_bytes,
+        open: net::open_stream,
         shutdown: shutdown.clone(),
     };
     let weights = WeightsServiceServer::new(weights)
@@ -60,16 +73,16 @@ pub async fn serve(
     let status = StatusServiceServer::new(StatusReader { shared })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(PING));
     let server = Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .add_service(trajectory)
-        .add_service(weights)
-        .add_service(status)
+        .http2_max_header_list_size(HEADER_BYTES)
+        .add_service(InterceptedService::new(trajectory, Gate::new(security, UNROLLS_FROM)))
+        .add_service(InterceptedService::new(weights, Gate::new(security, WEIGHTS_TO)))
+        .add_service(InterceptedService::new(status, Gate::new(security, STATUS_TO)))
         .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     stop_in_time(server, shutdown, grace).await
 }

@@ -4,7 +4,9 @@
 //! - [`config`]: one layered TOML run file (defaults, file, environment, `--set`), errors that name key and source
 //! - [`metrics`]: each metric declared once, one Prometheus recorder a process
 //! - [`ops`]: the ops port: `/metrics`, `/livez`, `/readyz`
-//! - [`net`]: listeners, and errors that say which config key asked for them
+//! - [`security`]: the section `[security]`, certificates with roles, the run token
+//! - [`net`]: listeners, connections that are let in or refused, channels to other roles
+//! - [`open_files`]: the limit of open files
 //! - [`shutdown`]: signals to a token, waits with a name and a deadline
 //! - [`telemetry`]: logs to stderr, human or JSON
 //! - [`clock`], [`pool_account`]: wall-clock time by named state, of one thread and of many
@@ -23,11 +25,14 @@ pub mod exit;
 pub mod faults;
 pub mod metrics;
 pub mod net;
+pub mod open_files;
 pub mod ops;
 pub mod pool_account;
+pub mod security;
 pub mod shutdown;
 pub mod telemetry;
 
 pub use backoff::Backoff;
 pub use config::ConfigError;
 pub use net::Listeners;
+pub use security::Security;

@@ -1,8 +1,27 @@
-//! Listening sockets, and errors that say which config key asked for them.
+//! How processes reach each other: listening sockets, connections that are let in or refused with a counted reason, and
+//! channels to other roles.
+
+mod accept;
+mod connection;
+mod dial;
+mod gate;
+mod metrics;
 
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::security::Security;
+
+pub use accept::{Incoming, incoming};
+pub use connection::{Connection, OpenStream, Peer, open_stream};
+pub use dial::{Channel, Credentials, endpoint, reach};
+pub use gate::Gate;
+pub use metrics::METRICS;
+
+/// Connections that may wait to be taken: all actors may come at once.
+const BACKLOG: u32 = 4096;
 
 /// The sockets a role serves on, bound before it starts so that a taken port is an early, clear error.
 #[derive(Debug)]
@@ -11,6 +30,8 @@ pub struct Listeners {
     pub grpc: Option<TcpListener>,
     /// `/metrics`, `/livez`, `/readyz`.
     pub ops: TcpListener,
+    /// How connections are protected, in and out; [`Security::loopback`] within one machine.
+    pub security: Security,
 }
 
 /// An address could not be listened on.
@@ -35,9 +56,40 @@ pub struct NetError {
 /// Outside a tokio runtime.
 pub fn bind(address: &str, what: &str) -> Result<TcpListener, NetError> {
     let fail = |source| NetError { what: what.to_owned(), address: address.to_owned(), source };
-    let listener = std::net::TcpListener::bind(address).map_err(fail)?;
-    listener.set_nonblocking(true).map_err(fail)?;
-    TcpListener::from_std(listener).map_err(fail)
+    let mut refusal = io::Error::new(io::ErrorKind::InvalidInput, "no address");
+    for address in address.to_socket_addrs().map_err(fail)? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(fail(refusal))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // So that a process that is restarted gets its port again at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Binds the plain HTTP port of metrics and probes, and says so when others can reach it.
+///
+/// # Errors
+/// As [`bind`].
+///
+/// # Panics
+/// As [`bind`].
+pub fn bind_ops(address: &str, what: &str) -> Result<TcpListener, NetError> {
+    let listener = bind(address, what)?;
+    if listener.local_addr().is_ok_and(|address| !address.ip().is_loopback()) {
+        tracing::warn!(
+            address,
+            "{what} is plain HTTP that other machines can reach: it shows metrics and health"
+        );
+    }
+    Ok(listener)
 }
 
 fn advice(error: &io::Error, what: &str) -> String {

@@ -92,5 +92,5 @@ fn listeners(with_grpc: bool) -> (Listeners, String, String) {
     } else {
         (None, String::new())
     };
-    (Listeners { grpc, ops }, ops_address, address)
+    (Listeners { grpc, ops, security: vpt_runtime::Security::loopback() }, ops_address, address)
 }

@@ -36,7 +36,10 @@ impl Role {
         let url = format!("http://{}", grpc.local_addr().expect("address"));
         let ops_address = ops.local_addr().expect("address").to_string();
         let stop = CancellationToken::new();
-        let running = run(Listeners { grpc: Some(grpc), ops }, stop.clone());
+        let running = run(
+            Listeners { grpc: Some(grpc), ops, security: vpt_runtime::Security::loopback() },
+            stop.clone(),
+        );
         let task = tokio::spawn(async move { running.await.map_err(|error| error.to_string()) });
         Self { url, ops: ops_address, stop, task }
     }

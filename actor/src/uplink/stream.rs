@@ -4,6 +4,7 @@ use super::{Break, Client, Delivery, Uplink};
 use crate::config::seconds;
 use crate::metrics;
 use crate::terms::{Schedule, Terms};
+use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -91,6 +92,7 @@ impl Uplink {
             actor: Some(self.identity.clone()),
             architecture: self.architecture.clone(),
             slots: self.config.slots() as u32,
+            stream: 1 + self.streams.fetch_add(1, Ordering::Relaxed),
         };
         let hello = PushRequest { kind: Some(push_request::Kind::Hello(hello)) };
         requests.try_send(hello).map_err(|_| Break::new("closed", "the stream is closed"))?;

@@ -8,6 +8,7 @@ use vpt_actor::evaluate::{EvalSetup, EvalSummary, evaluate, held_out_seed};
 use vpt_actor::player::Player;
 use vpt_actor::record::{RecordSetup, RecordSummary, record};
 use vpt_proto::shard::{Dataset, RecordedEpisode};
+use vpt_runtime::Security;
 
 const STEPS: u32 = 25;
 
@@ -20,6 +21,7 @@ async fn recorded(url: &str, player: Player, out: &Path) -> (RecordSummary, Vec<
     let setup = RecordSetup {
         slips: 0.0,
         envserver: url.to_owned(),
+        security: Security::loopback(),
         world: world("native", STEPS),
         player,
         frame: (16, 16),
@@ -64,6 +66,7 @@ async fn recordings_can_be_read_and_repeat() {
 async fn evaluated(url: &str, player: Player, seed: u64) -> EvalSummary {
     let setup = EvalSetup {
         envserver: url.to_owned(),
+        security: Security::loopback(),
         world: world("native", 120),
         player,
         frame: (16, 16),
@@ -113,6 +116,7 @@ async fn interruption_and_refusal_are_errors() {
     let setup = |name: &str, stop: CancellationToken| {
         let setup = EvalSetup {
             envserver: envs.url(),
+            security: Security::loopback(),
             world: world(name, 50),
             player: Player::Scripted,
             frame: (16, 16),

@@ -19,7 +19,7 @@ use vpt_proto::common::v1::PolicyVersion;
 use vpt_proto::learner::v1::weights_service_server::{WeightsService, WeightsServiceServer};
 use vpt_proto::learner::v1::{FetchRequest, WatchRequest, WeightsChunk, WeightsManifest};
 use vpt_proto::weights::{Body, CHUNK_BYTES, Delta, Store, WeightSet, WeightsServer, delta};
-use vpt_runtime::Listeners;
+use vpt_runtime::{Listeners, Security};
 
 /// Bytes that origins of this process sent; tests that look at it hold [`COUNTED`].
 static SENT: AtomicU64 = AtomicU64::new(0);
@@ -85,6 +85,7 @@ async fn origin(store: &Arc<Store>) -> Running<()> {
         sent: |bytes| {
             SENT.fetch_add(bytes, Ordering::Relaxed);
         },
+        open: |_| Ok(Box::new(())),
         shutdown: stop.clone(),
     };
     serve(service, stop).await
@@ -104,7 +105,8 @@ async fn relay(upstream: &[String]) -> Running<Result<(), ActorError>> {
     };
     let stop = CancellationToken::new();
     let setup = RelaySetup { relay: config, policy: policy() };
-    let running = relay::run(setup, Listeners { grpc: Some(grpc), ops }, stop.clone());
+    let running =
+        relay::run(setup, Listeners { grpc: Some(grpc), ops, security: Security::loopback() }, stop.clone());
     Running { address, stop, task: tokio::spawn(running) }
 }
 
@@ -124,6 +126,7 @@ impl Leaf {
             name: "leaf".to_owned(),
             architecture: policy().fingerprint(),
             limit: 1 << 30,
+            security: Security::loopback(),
             parents: parents.to_vec(),
             wait: Duration::from_secs(20),
             reconnect: (Duration::from_millis(20), Duration::from_millis(100)),
@@ -217,7 +220,11 @@ async fn relay_at(address: std::net::SocketAddr, upstream: &[String]) -> Running
     let stop = CancellationToken::new();
     let config = RelayConfig { upstream: upstream.to_vec(), drain_seconds: 0.1, ..RelayConfig::default() };
     let setup = RelaySetup { relay: config, policy: policy() };
-    let running = relay::run(setup, Listeners { grpc: Some(grpc.unwrap()), ops }, stop.clone());
+    let running = relay::run(
+        setup,
+        Listeners { grpc: Some(grpc.unwrap()), ops, security: Security::loopback() },
+        stop.clone(),
+    );
     Running { address, stop, task: tokio::spawn(running) }
 }
 

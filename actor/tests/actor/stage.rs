@@ -10,7 +10,7 @@ use vpt_actor::{ActorConfig, ActorError, ActorSetup, WorldConfig};
 use vpt_envserver::config::EnvserverConfig;
 use vpt_policy::{CounterRng, ExportDType, Parameters, PolicyConfig};
 use vpt_proto::common::v1::PolicyVersion;
-use vpt_runtime::Listeners;
+use vpt_runtime::{Listeners, Security};
 
 /// A network small enough to run hundreds of steps a second.
 pub(crate) fn policy() -> PolicyConfig {
@@ -85,7 +85,8 @@ async fn bind(address: &str) -> TcpListener {
 pub(crate) async fn envserver(address: &str) -> Running<()> {
     let listener = bind(address).await;
     let address = listener.local_addr().unwrap();
-    let listeners = Listeners { grpc: Some(listener), ops: bind("127.0.0.1:0").await };
+    let listeners =
+        Listeners { grpc: Some(listener), ops: bind("127.0.0.1:0").await, security: Security::loopback() };
     let stop = CancellationToken::new();
     let config = EnvserverConfig { drain_timeout_seconds: 0.2, ..EnvserverConfig::default() };
     let serving = vpt_envserver::run(config, listeners, stop.clone());
@@ -105,7 +106,8 @@ pub(crate) async fn actor(config: ActorConfig, world: WorldConfig) -> Running<Re
     let address = ops.local_addr().unwrap();
     let stop = CancellationToken::new();
     let setup = ActorSetup { actor: config, policy: policy(), world, run_seed: 5 };
-    let running = vpt_actor::run(setup, Listeners { grpc: None, ops }, stop.clone());
+    let running =
+        vpt_actor::run(setup, Listeners { grpc: None, ops, security: Security::loopback() }, stop.clone());
     Running { address, stop, task: tokio::spawn(running) }
 }
 

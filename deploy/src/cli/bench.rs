@@ -22,6 +22,8 @@ pub enum BenchCommand {
     /// A process that takes weights in `bench publish`.
     #[command(hide = true)]
     Subscriber(BenchSubscriberArgs),
+    /// Thousands of simulated actors on one learner, with and without TLS: control calls, memory, all reconnecting.
+    Swarm(BenchSwarmArgs),
     /// Whether the learner names the part that is slowed down on purpose, for every part, run after run.
     Verdict(BenchVerdictArgs),
     /// The process that `bench policy` measures.
@@ -191,6 +193,20 @@ pub struct BenchVerdictArgs {
     /// Order of the parts and lengths of the delays.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+/// Arguments of `vpt bench swarm`.
+#[derive(Debug, Args)]
+pub struct BenchSwarmArgs {
+    /// Actors, each with a connection of its own.
+    #[arg(long, default_value_t = 2000)]
+    pub actors: usize,
+    /// Seconds of control calls.
+    #[arg(long, default_value_t = 20.0)]
+    pub seconds: f64,
+    /// Seconds between two control calls of one actor.
+    #[arg(long, default_value_t = 2.0)]
+    pub call_seconds: f64,
 }
 
 /// Arguments of the process that `vpt bench policy` measures.

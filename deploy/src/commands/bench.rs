@@ -5,6 +5,7 @@ mod env;
 mod policy;
 mod publish;
 mod swap;
+mod swarm;
 mod training_loop;
 mod verdict;
 mod worker;
@@ -20,6 +21,7 @@ pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Delta(args) => delta::run(&args),
         BenchCommand::Swap(args) => swap::run(&args),
         BenchCommand::Subscriber(args) => publish::subscriber(&args),
+        BenchCommand::Swarm(args) => swarm::run(&args),
         BenchCommand::Verdict(args) => verdict::run(&args),
         BenchCommand::PolicyWorker(args) => policy::worker(&args),
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use vpt_actor::evaluate::{EvalSetup, EvalSummary, evaluate};
 use vpt_actor::player::Player;
 use vpt_policy::Parameters;
-use vpt_runtime::{atomic_file, shutdown};
+use vpt_runtime::{Security, atomic_file, shutdown};
 
 use super::worlds::Worlds;
 use crate::cli::EvalArgs;
@@ -25,12 +25,17 @@ pub(crate) async fn run(args: EvalArgs) -> anyhow::Result<()> {
     sets.extend(args.episodes.map(|episodes| format!("evaluation.episodes={episodes}")));
     let config = RunConfig::from_checkpoint(&loaded.run_config_toml, &sets)?;
     let parameters = Parameters::from_safetensors(&loaded.parameters, &loaded.config, false, &Device::Cpu)?;
-    let worlds = Worlds::at_or_embedded(args.envserver, &config.envserver).await?;
+    let worlds = Worlds::at_or_embedded(args.envserver, &config).await?;
     let player = config.evaluation.player(loaded.config, parameters);
     let progress = Progress::new("eval");
     let summary = {
         let report = |done: u64, total: u64| progress.update(done, total, "episodes", String::new());
-        evaluate(setup(&config, &worlds.address, player), &report, shutdown::token_on_signals()?).await?
+        evaluate(
+            setup(&config, (&worlds.address, &worlds.security), player),
+            &report,
+            shutdown::token_on_signals()?,
+        )
+        .await?
     };
     progress.finish(&format!("{} episodes", summary.episodes));
     print!("{}", table(&config.world.task, &summary));
@@ -38,9 +43,10 @@ pub(crate) async fn run(args: EvalArgs) -> anyhow::Result<()> {
 }
 
 /// The held-out evaluation of `config`; every arm of a run goes through it.
-pub(crate) fn setup(config: &RunConfig, envserver: &str, player: Player) -> EvalSetup {
+pub(crate) fn setup(config: &RunConfig, envserver: (&str, &Security), player: Player) -> EvalSetup {
     EvalSetup {
-        envserver: envserver.to_owned(),
+        envserver: envserver.0.to_owned(),
+        security: envserver.1.clone(),
         world: config.world.clone(),
         player,
         frame: (config.policy.image_size, config.policy.image_size),

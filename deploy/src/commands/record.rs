@@ -22,9 +22,10 @@ pub(crate) async fn run(config: RunConfig, args: RecordArgs) -> anyhow::Result<(
         return Err(Usage(text).into());
     }
     let player = choose_player(&config, &args)?;
-    let worlds = Worlds::at_or_embedded(args.envserver, &config.envserver).await?;
+    let worlds = Worlds::at_or_embedded(args.envserver, &config).await?;
     let setup = RecordSetup {
         envserver: worlds.address.clone(),
+        security: worlds.security.clone(),
         world: config.world.clone(),
         player,
         frame: (config.policy.image_size, config.policy.image_size),

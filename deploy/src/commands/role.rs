@@ -7,16 +7,20 @@ use tokio_util::sync::CancellationToken;
 use vpt_actor::ActorSetup;
 use vpt_actor::relay::RelaySetup;
 use vpt_learner::LearnerSetup;
-use vpt_runtime::{Listeners, config, net, shutdown};
+use vpt_runtime::security::{Role, SecurityConfig};
+use vpt_runtime::{Listeners, Security, config, net, open_files, shutdown};
 
+use super::Usage;
 use crate::run_config::RunConfig;
 
 /// Runs a learner until training ends or it is told to stop.
 pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
     run.faults.start()?;
+    raise_open_files();
     let listeners = Listeners {
+        security: security(&run.security, Role::Learner)?,
         grpc: Some(net::bind(&run.learner.listen, "learner.listen")?),
-        ops: net::bind(&run.learner.ops_listen, "learner.ops_listen")?,
+        ops: net::bind_ops(&run.learner.ops_listen, "learner.ops_listen")?,
     };
     let setup = LearnerSetup {
         run_config_toml: config::dump(&run)?,
@@ -30,7 +34,11 @@ pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::R
 /// Runs an actor until it is told to stop.
 pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
     run.faults.start()?;
-    let listeners = Listeners { grpc: None, ops: net::bind(&run.actor.ops_listen, "actor.ops_listen")? };
+    let listeners = Listeners {
+        security: security(&run.security, Role::Actor)?,
+        grpc: None,
+        ops: net::bind_ops(&run.actor.ops_listen, "actor.ops_listen")?,
+    };
     // Tensor operations run on rayon's pool; actors share a machine, so each keeps to its configured share.
     rayon::ThreadPoolBuilder::new()
         .num_threads(run.actor.threads)
@@ -43,8 +51,9 @@ pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Res
 /// Runs a relay until it is told to stop.
 pub(crate) async fn relay(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
     let listeners = Listeners {
+        security: security(&run.security, Role::Relay)?,
         grpc: Some(net::bind(&run.relay.listen, "relay.listen")?),
-        ops: net::bind(&run.relay.ops_listen, "relay.ops_listen")?,
+        ops: net::bind_ops(&run.relay.ops_listen, "relay.ops_listen")?,
     };
     let setup = RelaySetup { relay: run.relay, policy: run.policy };
     vpt_actor::relay::run(setup, listeners, stop_token(exit_with_parent)?).await.context("relay stopped")
@@ -53,13 +62,27 @@ pub(crate) async fn relay(run: RunConfig, exit_with_parent: bool) -> anyhow::Res
 /// Runs an envserver until it is told to stop.
 pub(crate) async fn envserver(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
     run.faults.start()?;
+    raise_open_files();
     let listeners = Listeners {
+        security: security(&run.security, Role::Envserver)?,
         grpc: Some(net::bind(&run.envserver.listen, "envserver.listen")?),
-        ops: net::bind(&run.envserver.ops_listen, "envserver.ops_listen")?,
+        ops: net::bind_ops(&run.envserver.ops_listen, "envserver.ops_listen")?,
     };
     vpt_envserver::run(run.envserver, listeners, stop_token(exit_with_parent)?)
         .await
         .context("envserver stopped")
+}
+
+/// Every peer is an open file.
+fn raise_open_files() {
+    if let Err(error) = open_files::raise() {
+        tracing::warn!(%error, "the limit of open files stays low");
+    }
+}
+
+/// The certificates and token of this process.
+pub(crate) fn security(config: &SecurityConfig, role: Role) -> anyhow::Result<Security> {
+    Security::load(config, role).map_err(|error| Usage(error.to_string()).into())
 }
 
 /// Cancelled by SIGINT, SIGTERM and, for children of the local launcher, by the launcher's death, which closes

@@ -126,6 +126,7 @@ async fn demonstrations(run: &mut Run) -> anyhow::Result<()> {
     let config = &run.config;
     let setup = RecordSetup {
         envserver: run.endpoints.envserver_url(),
+        security: run.player_security()?,
         world: config.world.clone(),
         player: Player::Scripted,
         frame: (config.policy.image_size, config.policy.image_size),
@@ -152,7 +153,7 @@ async fn checkpoint(run: &mut Run, arm: Arm, path: &str) -> anyhow::Result<()> {
 
 async fn evaluation(run: &mut Run, arm: Arm, player: Player) -> anyhow::Result<()> {
     let progress = Progress::new(&format!("evaluate {arm}"));
-    let setup = eval_setup(&run.config, &run.endpoints.envserver_url(), player);
+    let setup = eval_setup(&run.config, (&run.endpoints.envserver_url(), &run.player_security()?), player);
     let report = |done: u64, total: u64| progress.update(done, total, "episodes", String::new());
     let summary = evaluate(setup, &report, run.stop.clone()).await?;
     progress.finish(&format!("mean return {:.3} ± {:.3}", summary.mean, summary.stderr));

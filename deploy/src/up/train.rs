@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use vpt_proto::learner::v1::GetStatusResponse;
+use vpt_runtime::security::Role;
 
 use super::Run;
 use super::progress::Progress;
@@ -104,6 +105,7 @@ fn path(run: &Run, below: &str) -> String {
 async fn learner(run: &mut Run, title: &str, sets: &[(&str, String)]) -> anyhow::Result<()> {
     let arguments = run.endpoints.learner_arguments(&run.dir, sets);
     run.supervisor.start("learner", arguments)?;
+    let security = crate::commands::security(&run.config.security, Role::Operator)?;
     let progress = Progress::new(title);
     let started = Instant::now();
     let mut last = None;
@@ -117,7 +119,7 @@ async fn learner(run: &mut Run, title: &str, sets: &[(&str, String)]) -> anyhow:
             }
             () = tokio::time::sleep(POLL) => {
                 // A learner that is loading or restarting does not answer; the next poll will.
-                if let Ok(status) = fetch_status(&run.endpoints.learner).await {
+                if let Ok(status) = fetch_status(&run.endpoints.learner, &security).await {
                     let restarts: u64 = run.supervisor.restarts().values().sum();
                     progress.update(status.env_steps_trained, status.env_steps_target, "frames", line(&status, restarts));
                     last = Some(status);

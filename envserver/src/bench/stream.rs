@@ -59,7 +59,7 @@ pub async fn bench_stream(config: &BenchStreamConfig) -> Result<BenchStreamRepor
     let shutdown = CancellationToken::new();
     let _stops = shutdown.clone().drop_guard();
     let settings = EnvserverConfig { max_sessions: config.sessions.max(1), ..EnvserverConfig::default() };
-    let listeners = Listeners { grpc: Some(grpc), ops };
+    let listeners = Listeners { grpc: Some(grpc), ops, security: vpt_runtime::Security::loopback() };
     let server = tokio::spawn(crate::run::run(settings, listeners, shutdown.clone()));
     let channel = Endpoint::from_shared(format!("http://{address}"))?
         .tcp_nodelay(true)

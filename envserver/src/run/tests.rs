@@ -111,7 +111,7 @@ impl Running {
             Worlds::built_in().with("grenade", || Box::new(Grenade::default())).with("sleeper", move || {
                 Box::new(Sleeper { inner: NullWorld::default(), steps: 0, gate: Arc::clone(&let_go) })
             });
-        let listeners = Listeners { grpc: Some(grpc), ops };
+        let listeners = Listeners { grpc: Some(grpc), ops, security: vpt_runtime::Security::loopback() };
         let role = tokio::spawn(run_worlds(config, worlds, listeners, shutdown.clone()));
         Self { gate, address, ops: ops_address, shutdown, role }
     }

@@ -208,11 +208,11 @@ fn run_with_actor(bench: &mut Bench, trainer: &mut Trainer, frozen: Option<Froze
                         return;
                     }
                     if queue.len() < queue.capacity()
-                        && let Some(published) = weights.watch().borrow().clone()
+                        && let Some(published) = weights.store().newest()
                     {
-                        let acting =
-                            Parameters::from_safetensors(&published.payload, &tiny(), false, &Device::Cpu);
-                        break slots[i].play(&acting.unwrap(), STEPS, published.version);
+                        let payload = published.payload.payload().unwrap();
+                        let acting = Parameters::from_safetensors(&payload, &tiny(), false, &Device::Cpu);
+                        break slots[i].play(&acting.unwrap(), STEPS, published.version.into());
                     }
                     std::thread::sleep(Duration::from_millis(1));
                 };

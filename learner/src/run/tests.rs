@@ -4,6 +4,7 @@ use super::*;
 use crate::checkpoint::load_policy;
 use crate::synthetic::{record, tiny};
 use vpt_policy::PolicyConfig;
+use vpt_runtime::Security;
 
 fn setup(dir: &Path, stage: Stage) -> LearnerSetup {
     let mut learner = LearnerConfig { stage, out: dir.join("out"), ..LearnerConfig::default() };
@@ -16,7 +17,7 @@ fn setup(dir: &Path, stage: Stage) -> LearnerSetup {
 
 async fn listeners() -> Listeners {
     let bind = || async { tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap() };
-    Listeners { grpc: Some(bind().await), ops: bind().await }
+    Listeners { grpc: Some(bind().await), ops: bind().await, security: Security::loopback() }
 }
 
 async fn start(setup: LearnerSetup) -> Result<(), LearnerError> {

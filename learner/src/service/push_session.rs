@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::{Status, Streaming};
 use vpt_proto::learner::v1::ack::Outcome;
 use vpt_proto::learner::v1::{
@@ -179,6 +179,8 @@ struct Session {
     connection: Connection,
     account: Account,
     assembler: Assembler,
+    /// When the unroll that is under way must be whole.
+    unroll_due: Option<Instant>,
     replies: Replies,
     clock: Worker,
 }
@@ -200,11 +202,15 @@ impl Session {
                 .and_then(|()| turnstile.join(&actor.actor_id, hello.slots))
                 .map_err(|reason| refuse("handshake", Status::failed_precondition(reason)))?;
         }
+        learner
+            .actors
+            .note_stream(&actor, hello.stream)
+            .map_err(|error| refuse("replay", Status::failed_precondition(error.to_string())))?;
         let connection = learner.actors.connect(&actor).map_err(|error| match error {
             crate::actors::ConnectError::Superseded { .. } => {
                 refuse("superseded", Status::failed_precondition(error.to_string()))
             }
-            crate::actors::ConnectError::TooMany { .. } => {
+            crate::actors::ConnectError::Replayed { .. } | crate::actors::ConnectError::TooMany { .. } => {
                 refuse("handshake", Status::resource_exhausted(error.to_string()))
             }
         })?;
@@ -222,6 +228,7 @@ impl Session {
             connection,
             account: learner.queue.credits().open(credit_limit(shared, hello.slots)),
             assembler: Assembler::new(hello.slots, learner.admission.max_unroll_bytes),
+            unroll_due: None,
             replies,
             clock: learner.status.accounts().intake().join("wait_actor"),
         })
@@ -254,6 +261,10 @@ impl Session {
                     let unrolls = self.account.grant().take();
                     self.reply(push_response::Kind::Credit(Credit { unrolls })).await?;
                 }
+                () = until(self.unroll_due), if self.unroll_due.is_some() => {
+                    let message = "an unroll took longer than learner.admission.unroll_timeout_seconds";
+                    return Err(refuse("deadline", Status::deadline_exceeded(message)));
+                }
                 () = &mut silent => {
                     let message = format!("silent for {} s", idle.as_secs_f64());
                     return Err(refuse("deadline", Status::deadline_exceeded(message)));
@@ -263,7 +274,7 @@ impl Session {
                     let Some(message) = message else { return Ok(()) };
                     self.handle(message).await?;
                     self.clock.enter("wait_actor");
-                    silent.as_mut().reset(tokio::time::Instant::now() + idle);
+                    silent.as_mut().reset(Instant::now() + idle);
                 }
             }
         }
@@ -278,8 +289,16 @@ impl Session {
                     refuse(error.reason(), error.into())
                 })?;
                 match whole {
-                    Some(whole) => self.take_in(whole).await,
-                    None => Ok(()),
+                    Some(whole) => {
+                        self.unroll_due = None;
+                        self.take_in(whole).await
+                    }
+                    None => {
+                        let seconds = self.shared.learner.admission.unroll_timeout_seconds;
+                        let due = || Instant::now() + Duration::from_secs_f64(seconds);
+                        self.unroll_due.get_or_insert_with(due);
+                        Ok(())
+                    }
                 }
             }
             Some(push_request::Kind::Report(report)) => self.report(report),
@@ -409,6 +428,13 @@ impl Session {
 
     async fn reply(&self, kind: push_response::Kind) -> Result<(), Refusal> {
         send(&self.replies, kind).await
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

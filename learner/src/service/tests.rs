@@ -4,6 +4,7 @@ mod order;
 mod push;
 mod weights;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prost::Message;
@@ -67,12 +68,11 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(crate::serve::serve(
-            listener,
-            learner.clone(),
-            shutdown.clone(),
-            Duration::from_millis(200),
-        ));
+        let (services, stop) = (learner.clone(), shutdown.clone());
+        let task = tokio::spawn(async move {
+            let plain = vpt_runtime::Security::loopback();
+            crate::serve::serve(listener, services, &plain, stop, Duration::from_millis(200)).await
+        });
         Self { learner, address, shutdown, task }
     }
 
@@ -179,8 +179,11 @@ fn actor(actor_id: &str, incarnation: u64) -> ActorKey {
     ActorKey { actor_id: actor_id.to_owned(), incarnation }
 }
 
+/// The next stream of `actor`.
 fn hello(actor: &ActorKey) -> Hello {
+    static STREAMS: AtomicU64 = AtomicU64::new(0);
     Hello {
+        stream: 1 + STREAMS.fetch_add(1, Ordering::Relaxed),
         protocol_version: PROTOCOL_VERSION,
         actor: Some(ActorIdentity { actor_id: actor.actor_id.clone(), incarnation: actor.incarnation }),
         architecture: ARCHITECTURE.to_owned(),

@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use vpt_proto::learner::v1::trajectory_service_server::TrajectoryService;
 use vpt_proto::learner::v1::{PushRequest, PushResponse};
+use vpt_runtime::net::{OpenStream, Peer};
 
 use super::{Shared, push_session};
 
@@ -31,10 +32,12 @@ impl TrajectoryService for Trajectory {
         &self,
         request: Request<Streaming<PushRequest>>,
     ) -> Result<Response<Self::PushStream>, Status> {
-        let peer = request.remote_addr();
+        let open = OpenStream::of(&request)?;
+        let peer = request.extensions().get::<Peer>().map(Peer::address);
         let (replies, outbound) = mpsc::channel(REPLIES);
         let shared = self.shared.clone();
         tokio::spawn(async move {
+            let _open = open;
             let Err(status) = push_session::run(&shared, request.into_inner(), &replies).await else {
                 return;
             };

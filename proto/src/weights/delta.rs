@@ -169,9 +169,9 @@ mod tests {
 
     #[test]
     fn malformed_deltas_are_refused() {
-        let mut training = Training::new(100);
+        let mut training = Training::new(3000);
         let base = training.published();
-        training.step(1e-4);
+        training.step(2e-5);
         let delta = encode(&base, &training.published()).unwrap();
         assert_eq!(apply(&base, b"VPTX").unwrap_err(), DeltaError::Format);
         assert_eq!(apply(&base, &[b"VPTD", 9u32.to_le_bytes().as_slice()].concat()), Err(DeltaError::Format));

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
 use super::body::Body;
 use super::store::Store;
@@ -34,6 +34,8 @@ pub struct WeightsServer {
     pub role: &'static str,
     /// Told the bytes that were sent.
     pub sent: fn(u64),
+    /// Asked whether a call may open another stream; what it returns is kept as long as the stream.
+    pub open: fn(&Extensions) -> Result<Box<dyn Send>, Status>,
     /// Ends all streams.
     pub shutdown: CancellationToken,
 }
@@ -44,6 +46,7 @@ impl WeightsService for WeightsServer {
     type FetchStream = ReceiverStream<Result<WeightsChunk, Status>>;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let open = (self.open)(request.extensions())?;
         let request = request.into_inner();
         if request.architecture != self.architecture {
             return Err(Status::failed_precondition(format!(
@@ -56,6 +59,7 @@ impl WeightsService for WeightsServer {
         let (sender, outbound) = mpsc::channel(1);
         let (store, shutdown) = (self.store.clone(), self.shutdown.clone());
         tokio::spawn(async move {
+            let _open = open;
             let mut serving = store.serving();
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -72,6 +76,7 @@ impl WeightsService for WeightsServer {
     }
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+        let open = (self.open)(request.extensions())?;
         let FetchRequest { version, offset, delta } = request.into_inner();
         let version = version.ok_or_else(|| Status::invalid_argument("which version?"))?;
         let found = if delta {
@@ -84,6 +89,7 @@ impl WeightsService for WeightsServer {
         let (sender, outbound) = mpsc::channel(CHUNKS_AHEAD);
         let (shutdown, sent) = (self.shutdown.clone(), self.sent);
         tokio::spawn(async move {
+            let _open = open;
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = send_chunks(served.body(), first, &sender, sent) => {}

@@ -41,6 +41,7 @@ impl Origin {
             sent: |bytes| {
                 SENT.fetch_add(bytes, Ordering::Relaxed);
             },
+            open: |_| Ok(Box::new(())),
             shutdown: stop.clone(),
         };
         let service = WeightsServiceServer::new(service)

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use vpt_policy::PolicyConfig;
 use vpt_proto::weights::{Store, WeightSet};
-use vpt_runtime::net;
+use vpt_runtime::{Security, net};
 
 use super::super::{policy, worker};
 use super::Origin;
@@ -54,6 +54,7 @@ pub(super) fn serve(args: &BenchSubscriberArgs) -> anyhow::Result<()> {
         name: format!("subscriber-{}", std::process::id()),
         architecture: config.fingerprint(),
         limit: 8 * config.parameter_count() as u64,
+        security: Security::loopback(),
         parents: args.parents.clone(),
         wait: PATIENCE,
         reconnect: (Duration::from_millis(20), Duration::from_secs(1)),

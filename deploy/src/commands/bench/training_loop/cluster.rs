@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 use vpt_proto::learner::v1::GetStatusResponse;
-use vpt_runtime::{atomic_file, config};
+use vpt_runtime::{Security, atomic_file, config};
 
 use super::meter::Meter;
 use crate::commands::fetch_status;
@@ -60,7 +60,7 @@ impl Cluster {
                 () = tokio::time::sleep(POLL) => {}
             }
             // A learner that is starting does not answer; the next poll will.
-            if let Ok(status) = fetch_status(&self.endpoints.learner).await {
+            if let Ok(status) = fetch_status(&self.endpoints.learner, &Security::loopback()).await {
                 meter.add(opened.elapsed().as_secs_f64(), status.env_steps_trained);
             }
             self.check_restarts()?;
@@ -80,7 +80,7 @@ impl Cluster {
         let opened = Instant::now();
         loop {
             self.check_restarts()?;
-            match fetch_status(&self.endpoints.learner).await {
+            match fetch_status(&self.endpoints.learner, &Security::loopback()).await {
                 Ok(status) => return Ok(status),
                 Err(error) if opened.elapsed().as_secs_f64() > START_SECONDS => return Err(error),
                 Err(_) => tokio::time::sleep(POLL).await,
