@@ -82,6 +82,9 @@ pub struct ActorConfig {
     pub report_seconds: f64,
     /// How long a stopping actor waits for the last acknowledgements, in seconds.
     pub drain_seconds: f64,
+    /// File in which its count of env steps outlives it, one to an actor; what it held when it was killed is then counted
+    /// as lost by the next process of its name. Empty: what it had not reported is not counted at all.
+    pub ledger_file: String,
 }
 
 impl Default for ActorConfig {
@@ -107,6 +110,7 @@ impl Default for ActorConfig {
             learner_timeout_seconds: 20.0,
             report_seconds: 1.0,
             drain_seconds: 20.0,
+            ledger_file: String::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::ActorError;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
@@ -20,6 +20,8 @@ use vpt_runtime::security::{Role, Security, SecurityError};
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// A timer that fires so late says that the process did not run.
+const STOOD_STILL: Duration = Duration::from_millis(500);
 
 /// Why a session broke.
 #[derive(Debug)]
@@ -104,7 +106,8 @@ impl EnvClient {
             .await
             .map_err(|status| EnvFault::status(&status))?
             .into_inner();
-        let mut stream = PlayStream { requests, replies, frame_len, step_timeout: self.step_timeout };
+        let (step_timeout, reset_timeout) = (self.step_timeout, self.open_timeout);
+        let mut stream = PlayStream { requests, replies, frame_len, step_timeout, reset_timeout };
         let opened = match stream.reply().await? {
             Some(play_response::Kind::Opened(opened)) => opened,
             Some(play_response::Kind::Observation(_)) => {
@@ -138,6 +141,7 @@ pub(crate) struct PlayStream {
     replies: Streaming<PlayResponse>,
     frame_len: usize,
     step_timeout: Duration,
+    reset_timeout: Duration,
 }
 
 impl PlayStream {
@@ -147,12 +151,38 @@ impl PlayStream {
         self.requests.try_send(request).map_err(|_| EnvFault::new("closed", "the envserver took no action"))
     }
 
-    /// The next observation within the step deadline; `None` when the session is over.
-    pub(crate) async fn receive(&mut self) -> Result<Option<Observation>, EnvFault> {
-        let deadline = self.step_timeout;
-        timeout(deadline, self.observation())
-            .await
-            .unwrap_or_else(|_| Err(EnvFault::late("observation", deadline)))
+    /// When what came of an action sent now must be there.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.step_timeout
+    }
+
+    /// What came of the last action, by `deadline`; `None` when the session is over.
+    pub(crate) async fn receive(&mut self, deadline: Instant) -> Result<Option<Observation>, EnvFault> {
+        let wait = self.step_timeout;
+        self.within(deadline, wait).await.unwrap_or_else(|| Err(EnvFault::late("observation", wait)))
+    }
+
+    /// The reset frame that follows an episode's end; `None` when the session is over.
+    pub(crate) async fn receive_reset(&mut self) -> Result<Option<Observation>, EnvFault> {
+        let wait = self.reset_timeout;
+        let deadline = Instant::now() + wait;
+        self.within(deadline, wait).await.unwrap_or_else(|| Err(EnvFault::late("reset frame", wait)))
+    }
+
+    /// None when nothing came. A deadline that passed while this process itself stood still is given once more: what was
+    /// waited for may lie unread in the socket.
+    async fn within(
+        &mut self,
+        deadline: Instant,
+        wait: Duration,
+    ) -> Option<Result<Option<Observation>, EnvFault>> {
+        if let Ok(received) = timeout_at(deadline, self.observation()).await {
+            return Some(received);
+        }
+        if deadline.elapsed() < STOOD_STILL {
+            return None;
+        }
+        timeout(wait, self.observation()).await.ok()
     }
 
     async fn observation(&mut self) -> Result<Option<Observation>, EnvFault> {

@@ -4,6 +4,7 @@ use crate::env_client::{EnvClient, EnvFault, OpenedSession, PlayStream};
 use crate::metrics;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use tokio::time::Instant;
 use vpt_proto::envserver::v1::item_event::Kind;
 use vpt_proto::envserver::v1::{HumanAction, ItemEvent, Observation, OpenSession};
 
@@ -89,11 +90,16 @@ impl EnvSlot {
         self.stream.send(action)
     }
 
-    /// Waits for what came of the action, and for the reset frame after an episode's end.
-    pub(crate) async fn receive(&mut self) -> Result<Outcome, EnvFault> {
+    /// When what came of an action sent now must be there.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.stream.deadline()
+    }
+
+    /// Waits until `deadline` for what came of the action, and then for the reset frame after an episode's end.
+    pub(crate) async fn receive(&mut self, deadline: Instant) -> Result<Outcome, EnvFault> {
         let over =
             || EnvFault { reason: "ended", detail: "the session ended mid-episode".into(), fatal: false };
-        let Some(observation) = self.stream.receive().await? else {
+        let Some(observation) = self.stream.receive(deadline).await? else {
             return Err(over());
         };
         if observation.is_first {
@@ -114,7 +120,7 @@ impl EnvSlot {
                 metrics::episode(&self.task, terminated, totals.episode_return as f32, totals.length);
             }
             let ended = Ended { final_frame: observation.frame, totals, shortened };
-            self.current = self.stream.receive().await?;
+            self.current = self.stream.receive_reset().await?;
             if self.current.as_ref().is_some_and(|reset| !reset.is_first) {
                 let detail = "a final frame came without a reset frame".to_owned();
                 return Err(EnvFault { reason: "protocol", detail, fatal: false });

@@ -81,6 +81,14 @@ pub enum ActorError {
     /// The metrics could not be declared.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// Told to stop, the actor did not come to its end.
+    #[error(
+        "the actor did not end within {seconds:.0} s of being told to stop; the network or a thread of it hangs"
+    )]
+    Drain {
+        /// The deadline.
+        seconds: f64,
+    },
     /// Told to stop before the work was done.
     #[error("interrupted after {done} of {total} episodes")]
     Interrupted {

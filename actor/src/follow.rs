@@ -155,7 +155,8 @@ impl<R: Recipient> Follower<R> {
     }
 
     fn watch_refused(&self, status: &Status) -> Fault {
-        if status.code() == Code::FailedPrecondition {
+        let is_final = [Code::FailedPrecondition, Code::PermissionDenied, Code::Unauthenticated];
+        if is_final.contains(&status.code()) {
             return Fault::Final(self.refused(status.message().to_owned()));
         }
         Fault::status(status)

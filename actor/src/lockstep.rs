@@ -133,6 +133,7 @@ impl Lockstep {
             });
         }
         let mut events = Vec::with_capacity(self.seats.len());
+        let mut deadline = None;
         for row in 0..self.seats.len() {
             let (Some(action), Some((frame, is_first, gui_open))) = (actions[row], befores[row].take())
             else {
@@ -140,7 +141,10 @@ impl Lockstep {
             };
             let seat = &mut self.seats[row];
             let received = match (faults[row].take(), &mut seat.env) {
-                (None, Some(env)) => env.receive().await,
+                (None, Some(env)) => {
+                    let deadline = *deadline.get_or_insert_with(|| env.deadline());
+                    env.receive(deadline).await
+                }
                 (Some(fault), _) => Err(fault),
                 (None, None) => continue,
             };

@@ -260,12 +260,16 @@ impl Group {
         let began = Instant::now();
         self.context.activity.enter(self.index, "wait_env");
         let mut outcomes = Vec::with_capacity(self.lanes.len());
+        let mut deadline = None;
         for row in 0..self.lanes.len() {
             let lane = &mut self.lanes[row];
             let acted = lane.builder.is_some();
             let result = match lane.running() {
-                // Streams fill while others are read: waiting one by one costs nothing.
-                Some(env) if acted => Some(env.receive().await),
+                // Streams fill while others are read: waiting one by one costs nothing, also of their deadline.
+                Some(env) if acted => {
+                    let deadline = *deadline.get_or_insert_with(|| env.deadline());
+                    Some(env.receive(deadline).await)
+                }
                 _ => None,
             };
             outcomes.push(match result {
@@ -284,18 +288,20 @@ impl Group {
     /// Appends the outcomes, with the value of the final frame where an episode was truncated.
     async fn settle(&mut self, outcomes: Vec<Option<Outcome>>) -> Result<(), ActorError> {
         let mut values = self.truncation_values(&outcomes).await?.into_iter();
+        let mut taken = 0;
         for (lane, outcome) in self.lanes.iter_mut().zip(&outcomes) {
             let (Some(builder), Some(outcome)) = (&mut lane.builder, outcome) else {
                 continue;
             };
             let value = if outcome.truncated { values.next() } else { None };
             builder.settle(outcome, value);
-            self.context.ledger.produced(1);
+            taken += 1;
             if outcome.ended.is_some() {
                 self.context.ledger.episode();
                 lane.episode_start = self.steps + 1;
             }
         }
+        self.context.ledger.produced(taken);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crate::config::{ActorConfig, WorldConfig, seconds};
 use crate::env_client::EnvClient;
 use crate::error::ActorError;
 use crate::inference::Inference;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerFile};
 use crate::metrics;
 use crate::policy_shelf::PolicyShelf;
 use crate::rollout::{Group, RolloutContext};
@@ -84,7 +84,14 @@ async fn run_tasks(
     let (policies_tx, policies) = watch::channel(None);
     // The bound that counts is the outbox's; this one only hands over.
     let (outbox, inbox) = mpsc::channel(1);
-    let ledger = Ledger::default();
+    let drain = longest_drain(&config);
+    let (ledger, predecessor) = match config.ledger_file.as_str() {
+        "" => (Ledger::default(), None),
+        path => {
+            let (file, before) = LedgerFile::open(path.as_ref(), identity.incarnation)?;
+            (Ledger::kept_in(file), before)
+        }
+    };
     let activity = Activity::new(config.groups);
     let context = RolloutContext {
         identity: identity.clone(),
@@ -130,14 +137,33 @@ async fn run_tasks(
         policies: policies.clone(),
         ledger,
         activity: activity.clone(),
+        predecessor,
         shutdown: stop.clone(),
     };
     tasks.spawn(uplink.run());
     let exporter = tokio::spawn(export(activity.clone(), policies));
+    let result = all_ended(tasks, stop, drain).await;
+    exporter.abort();
+    activity.export();
+    result
+}
+
+/// Waits for every task; the first that fails stops the others, and what does not stop is given up.
+async fn all_ended(
+    mut tasks: JoinSet<Result<(), ActorError>>,
+    stop: &CancellationToken,
+    drain: Duration,
+) -> Result<(), ActorError> {
     let mut result = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        let ended = ended.map_err(ActorError::from).and_then(|ended| ended);
-        if let Err(error) = ended {
+    let overdue = overdue(stop, drain);
+    tokio::pin!(overdue);
+    loop {
+        let ended = tokio::select! {
+            ended = tasks.join_next() => ended,
+            () = &mut overdue => return Err(ActorError::Drain { seconds: drain.as_secs_f64() }),
+        };
+        let Some(ended) = ended else { return result };
+        if let Err(error) = ended.map_err(ActorError::from).and_then(|ended| ended) {
             tracing::error!(%error, "actor stops");
             stop.cancel();
             if result.is_ok() {
@@ -145,9 +171,18 @@ async fn run_tasks(
             }
         }
     }
-    exporter.abort();
-    activity.export();
-    result
+}
+
+/// Waits until `drain` after `stop`.
+async fn overdue(stop: &CancellationToken, drain: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(drain).await;
+}
+
+/// How long everything may take once told to stop: a step, a stream that opens, and the drain itself.
+fn longest_drain(config: &ActorConfig) -> Duration {
+    let waits = [config.step_timeout_seconds, config.open_timeout_seconds, config.learner_timeout_seconds];
+    seconds(waits.iter().sum::<f64>() + config.drain_seconds)
 }
 
 /// Brings gauges that change by themselves up to now, every second.

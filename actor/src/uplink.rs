@@ -22,8 +22,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use vpt_proto::common::v1::ActorIdentity;
-use vpt_proto::learner::v1::ActorReport;
 use vpt_proto::learner::v1::trajectory_service_client::TrajectoryServiceClient;
+use vpt_proto::learner::v1::{ActorReport, Predecessor};
 use vpt_proto::limits::MAX_MESSAGE_BYTES;
 use vpt_runtime::Backoff;
 use vpt_runtime::counter_hash::counter_hash;
@@ -49,6 +49,8 @@ pub(crate) struct Uplink {
     pub(crate) policies: watch::Receiver<Option<Arc<ActingPolicy>>>,
     pub(crate) ledger: Ledger,
     pub(crate) activity: Activity,
+    /// What an earlier process of this name had counted.
+    pub(crate) predecessor: Option<Predecessor>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -125,7 +127,7 @@ impl Uplink {
             }
         }
         let (unrolls, steps) = delivery.outbox.abandon();
-        self.ledger.dropped("undelivered", steps);
+        self.ledger.undelivered(steps);
         for _ in 0..unrolls {
             metrics::unroll("dropped");
         }
@@ -172,25 +174,29 @@ impl Uplink {
             let room = delivery.outbox.has_room() && !delivery.complete;
             tokio::select! {
                 () = &mut until => return self.shutdown.is_cancelled(),
-                unroll = self.inbox.recv(), if room => delivery.take(unroll),
+                unroll = self.inbox.recv(), if room => delivery.take(unroll, &self.ledger),
             }
         }
     }
 
-    fn report(&self) -> ActorReport {
+    fn report(&self, outbox: &Outbox) -> ActorReport {
         let acting = self.policies.borrow().as_ref().map(|policy| policy.version());
         ActorReport {
+            resending: outbox.is_resending(),
             actor_time: Some(self.activity.actor_time()),
             uplink_time: Some(self.activity.uplink_time()),
-            ..self.ledger.report(acting)
+            ..self.ledger.report(acting, outbox.unsent_steps())
         }
     }
 }
 
 impl Delivery {
-    fn take(&mut self, unroll: Option<EncodedUnroll>) {
+    fn take(&mut self, unroll: Option<EncodedUnroll>, ledger: &Ledger) {
         match unroll {
-            Some(unroll) => self.outbox.push(unroll),
+            Some(unroll) => {
+                ledger.handed_over(unroll.steps);
+                self.outbox.push(unroll);
+            }
             None => self.complete = true,
         }
         metrics::outbox(self.outbox.len(), self.outbox.credits());

@@ -11,7 +11,9 @@ mod role;
 mod status;
 mod worlds;
 
+use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use vpt_runtime::config::ConfigError;
@@ -28,6 +30,9 @@ pub(crate) use status::fetch as fetch_status;
 
 /// Exit code for bad usage or configuration (`EX_USAGE`).
 pub const USAGE: u8 = 64;
+
+/// How long threads that a role has left behind may take to end.
+const LAST_THREADS: Duration = Duration::from_secs(2);
 
 /// Marks an error as the user's to fix in the command line or the configuration.
 #[derive(Debug)]
@@ -68,22 +73,22 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Learner(args) => {
             let Some(config) = load_config(&args.config)? else { return Ok(()) };
             telemetry::init("learner");
-            runtime()?.block_on(role::learner(config, args.exit_with_parent))
+            serve(role::learner(config, args.exit_with_parent))
         }
         Command::Actor(args) => {
             let Some(config) = load_config(&args.role.config)? else { return Ok(()) };
             telemetry::init("actor");
-            runtime()?.block_on(role::actor(config, args.role.exit_with_parent))
+            serve(role::actor(config, args.role.exit_with_parent))
         }
         Command::Relay(args) => {
             let Some(config) = load_config(&args.config)? else { return Ok(()) };
             telemetry::init("relay");
-            runtime()?.block_on(role::relay(config, args.exit_with_parent))
+            serve(role::relay(config, args.exit_with_parent))
         }
         Command::Envserver(args) => {
             let Some(config) = load_config(&args.config)? else { return Ok(()) };
             telemetry::init("envserver");
-            runtime()?.block_on(role::envserver(config, args.exit_with_parent))
+            serve(role::envserver(config, args.exit_with_parent))
         }
         Command::Record(RecordArgs { command: Some(RecordCommand::World(args)), .. }) => {
             replay::world::record(&args)
@@ -117,6 +122,14 @@ fn load_config(args: &ConfigArgs) -> anyhow::Result<Option<RunConfig>> {
         return Ok(None);
     }
     Ok(Some(loaded))
+}
+
+/// Runs a role; what still blocks a thread when it has ended, such as a disk that does not answer, is not waited for.
+fn serve(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(role);
+    runtime.shutdown_timeout(LAST_THREADS);
+    result
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

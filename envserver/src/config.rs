@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vpt_runtime::ConfigError;
 
+use crate::watch::Limits;
+
 /// `[envserver]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -19,8 +21,11 @@ pub struct EnvserverConfig {
     pub idle_timeout_seconds: f64,
     /// A stream must say what it wants to play within this time.
     pub open_timeout_seconds: f64,
-    /// A session whose world does not come back from a step or a reset for so long is given up.
+    /// A session whose world does not come back from a step for so long is given up; after a thousand steps, already for
+    /// three times the 99.9th percentile of its own, and half a second at least.
     pub step_timeout_seconds: f64,
+    /// A session whose world does not come back from a reset for so long is given up.
+    pub reset_timeout_seconds: f64,
     /// Threads that make the worlds of sessions' next episodes while the current ones are played; 0 makes none ahead.
     pub spare_threads: usize,
     /// At shutdown, sessions and connections have so long to end before they are abandoned.
@@ -36,6 +41,7 @@ impl Default for EnvserverConfig {
             idle_timeout_seconds: 60.0,
             open_timeout_seconds: 10.0,
             step_timeout_seconds: 60.0,
+            reset_timeout_seconds: 60.0,
             spare_threads: 1,
             drain_timeout_seconds: 5.0,
         }
@@ -69,6 +75,7 @@ impl EnvserverConfig {
             ("idle_timeout_seconds", self.idle_timeout_seconds),
             ("open_timeout_seconds", self.open_timeout_seconds),
             ("step_timeout_seconds", self.step_timeout_seconds),
+            ("reset_timeout_seconds", self.reset_timeout_seconds),
             ("drain_timeout_seconds", self.drain_timeout_seconds),
         ] {
             if !(seconds > 0.0 && seconds <= MAX_TIMEOUT) {
@@ -87,8 +94,11 @@ impl EnvserverConfig {
         Duration::from_secs_f64(self.open_timeout_seconds)
     }
 
-    pub(crate) fn step_timeout(&self) -> Duration {
-        Duration::from_secs_f64(self.step_timeout_seconds)
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            step: Duration::from_secs_f64(self.step_timeout_seconds),
+            reset: Duration::from_secs_f64(self.reset_timeout_seconds),
+        }
     }
 
     pub(crate) fn drain_timeout(&self) -> Duration {

@@ -81,8 +81,11 @@ pub(crate) enum SessionError {
     SlowReader { seconds: f64 },
     #[error("the world failed and this session with it: {0}")]
     Panic(String),
-    #[error("the world did not come back for {seconds} s (envserver.step_timeout_seconds): session closed")]
-    Hung { seconds: f64 },
+    #[error(
+        "the world did not come back from a {call} for {seconds:.3} s (envserver.{call}_timeout_seconds, or three times its \
+         own slowest steps): session closed"
+    )]
+    Hung { call: &'static str, seconds: f64 },
     /// Nobody is left to tell.
     #[error("the client went away")]
     Disconnected,

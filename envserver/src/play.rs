@@ -23,7 +23,7 @@ use crate::error::SessionError;
 use crate::metrics::{self, OpenGauge, SessionMetrics};
 use crate::session::Session;
 use crate::spare::SparePool;
-use crate::watch::Watch;
+use crate::watch::{Call, Limits, StepTimes, Watch};
 use crate::worlds::Worlds;
 
 /// Answers waiting to be sent: an observation and a reset frame, and one of each to spare.
@@ -50,7 +50,7 @@ pub(crate) struct Play {
     pub(crate) shutdown: CancellationToken,
     pub(crate) open_timeout: Duration,
     pub(crate) idle_timeout: Duration,
-    pub(crate) step_timeout: Duration,
+    pub(crate) limits: Limits,
     /// The time of all sessions.
     pub(crate) time: PoolAccount,
     /// Held for as long as the session lives.
@@ -69,8 +69,8 @@ impl Play {
         let (outbox, runtime, session_id) = (self.outbox.clone(), self.runtime.clone(), self.session_id);
         let deadline = self.idle_timeout;
         let _open = OpenGauge::new();
-        let watch = Arc::new(Watch::new());
-        runtime.spawn(Arc::clone(&watch).keep(session_id, outbox.downgrade(), self.step_timeout));
+        let watch = Arc::new(Watch::new(self.limits));
+        runtime.spawn(Arc::clone(&watch).keep(session_id, outbox.downgrade()));
         let mut opened = false;
         // Whatever the world left half done is dropped with the thread; nothing of it is seen again.
         let result = catch_unwind(AssertUnwindSafe(|| Driver::new(self, &watch).run(&mut opened)))
@@ -100,18 +100,22 @@ struct Driver<'a> {
     play: Play,
     watch: &'a Watch,
     metrics: SessionMetrics,
+    step_times: StepTimes,
     clock: Worker,
 }
 
 impl<'a> Driver<'a> {
     fn new(play: Play, watch: &'a Watch) -> Self {
+        let (metrics, step_times) = (SessionMetrics::new(), StepTimes::new());
         let clock = play.time.join(OPEN);
-        Self { play, watch, metrics: SessionMetrics::new(), clock }
+        Self { play, watch, metrics, step_times, clock }
     }
 
     fn run(mut self, opened: &mut bool) -> Result<(), SessionError> {
         let request = self.receive_open()?;
         let client = request.client.clone();
+        // A world may hang while it is made, too.
+        self.watch.mark(Instant::now(), Some(Call::Reset));
         let (mut session, mut reply) = Session::open(request, &self.play.worlds, &self.play.spares)?;
         reply.session_id = self.play.session_id;
         tracing::debug!(
@@ -137,6 +141,9 @@ impl<'a> Driver<'a> {
             self.count(&observation);
             let left = self.send(play_response::Kind::Observation(observation))?;
             self.metrics.step.record((left - entered).as_secs_f64());
+            if let Some(limit) = self.step_times.add(left - entered) {
+                self.watch.learn(limit);
+            }
             if last && !self.start_episode(&mut session)? {
                 return Ok(());
             }
@@ -225,10 +232,14 @@ impl<'a> Driver<'a> {
     /// Goes over to `state`; returns the moment it counts from.
     fn enter(&mut self, state: &'static str) -> Instant {
         let now = self.clock.enter(state);
-        // To the watch, rendering is part of the step.
-        if state != RENDER {
-            self.watch.mark(now, matches!(state, STEP | RESET));
-        }
+        let call = match state {
+            STEP => Some(Call::Step),
+            RESET => Some(Call::Reset),
+            // To the watch, rendering is part of the step.
+            RENDER => return now,
+            _ => None,
+        };
+        self.watch.mark(now, call);
         now
     }
 }

@@ -78,7 +78,7 @@ impl Service {
             shutdown: self.shutdown.clone(),
             open_timeout: self.config.open_timeout(),
             idle_timeout: self.config.idle_timeout(),
-            step_timeout: self.config.step_timeout(),
+            limits: self.config.limits(),
             time: self.time.clone(),
             _permit: permit,
         };

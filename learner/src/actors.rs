@@ -3,7 +3,7 @@
 //! A new stream of the same incarnation replaces the old one (the network broke). A new incarnation supersedes the
 //! old one for good, so two processes that were given the same name by mistake do not take turns.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -171,6 +171,13 @@ impl ActorTable {
             acting_version: entry.acting_version,
         };
         table.entries.values().map(info).collect()
+    }
+
+    /// The processes that have an open stream.
+    pub(crate) fn connected_keys(&self) -> BTreeSet<ActorKey> {
+        let table = self.lock();
+        let connected = table.entries.values().filter(|entry| entry.stream.is_some());
+        connected.map(|entry| entry.key.clone()).collect()
     }
 
     /// Actors with an open stream.

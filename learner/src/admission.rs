@@ -49,6 +49,8 @@ pub struct AdmissionConfig {
     pub unroll_timeout_seconds: f64,
     /// How long a stream may stay silent; actors report every few seconds.
     pub idle_timeout_seconds: f64,
+    /// How long an actor may be without a stream before what it holds is counted as lost and its process refused.
+    pub lease_seconds: f64,
 }
 
 impl Default for AdmissionConfig {
@@ -63,7 +65,8 @@ impl Default for AdmissionConfig {
             max_slots_per_actor: 1024,
             hello_timeout_seconds: 10.0,
             unroll_timeout_seconds: 120.0,
-            idle_timeout_seconds: 120.0,
+            idle_timeout_seconds: 30.0,
+            lease_seconds: 300.0,
         }
     }
 }
@@ -111,6 +114,7 @@ impl AdmissionConfig {
             ("admission.hello_timeout_seconds", self.hello_timeout_seconds),
             ("admission.unroll_timeout_seconds", self.unroll_timeout_seconds),
             ("admission.idle_timeout_seconds", self.idle_timeout_seconds),
+            ("admission.lease_seconds", self.lease_seconds),
         ] {
             if !(seconds > 0.0 && seconds <= 86400.0) {
                 return fail(key, "must be more than 0 and at most 86400");

@@ -106,6 +106,7 @@ impl Worker {
         }
         match self.folder.write(&job.snapshot) {
             Ok(_) => {
+                #[expect(clippy::disallowed_methods, reason = "a time stamp for people")]
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 metrics::checkpoint_success(now.as_secs_f64());
                 tracing::info!(version = %job.snapshot.version, "checkpoint written");

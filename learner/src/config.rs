@@ -64,6 +64,9 @@ pub struct LearnerConfig {
     /// Longest gap between two heartbeats of the training thread before `/livez` fails, in seconds; more than the
     /// longest optimiser step. Waiting for data beats.
     pub heartbeat_deadline_seconds: f64,
+    /// How long training may take to end once told to stop, its last checkpoint included, in seconds; then the process
+    /// ends without it.
+    pub drain_seconds: f64,
     /// Trains on unrolls in a logical order instead of that of their arrival, so that every run of the same config ends
     /// with the same weights.
     pub deterministic: bool,
@@ -103,6 +106,7 @@ impl Default for LearnerConfig {
             precision: Precision::F32,
             unroll_length: 32,
             heartbeat_deadline_seconds: 300.0,
+            drain_seconds: 60.0,
             deterministic: false,
             schedule: ScheduleConfig::default(),
             journal: JournalConfig::default(),
@@ -232,7 +236,7 @@ impl LearnerConfig {
     /// [`LearnerError::Config`] for the first value that makes no sense.
     pub fn validate(&self) -> Result<(), LearnerError> {
         let (bc, ppg) = (&self.bc, &self.ppg);
-        let rules: [(&'static str, bool, &'static str); 25] = [
+        let rules: [(&'static str, bool, &'static str); 26] = [
             ("unroll_length", self.unroll_length > 0, "must be at least 1"),
             (
                 "precision",
@@ -245,6 +249,11 @@ impl LearnerConfig {
                 "must be \"f32\" on the CPU: bf16 needs a GPU",
             ),
             ("heartbeat_deadline_seconds", self.heartbeat_deadline_seconds > 0.0, "must be above 0"),
+            (
+                "drain_seconds",
+                self.drain_seconds > 0.0 && self.drain_seconds <= 86_400.0,
+                "must be above 0 and at most 86400",
+            ),
             ("bc.batch_sequences", bc.batch_sequences > 0, "must be at least 1"),
             ("bc.sequence_length", bc.sequence_length > 0, "must be at least 1"),
             (

@@ -193,6 +193,15 @@ pub enum LearnerError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Told to stop, training did not end in time.
+    #[error(
+        "training did not end within {seconds} s (learner.drain_seconds): a long step, or a disk that does not answer; \
+         the next start goes on from the last checkpoint"
+    )]
+    Drain {
+        /// The deadline.
+        seconds: f64,
+    },
     /// A thread ended by a panic, whose message is in the log.
     #[error("thread {name} panicked")]
     Panicked {

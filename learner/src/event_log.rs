@@ -178,6 +178,7 @@ impl Drop for EventLog {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a time stamp for people")]
 fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

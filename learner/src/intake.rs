@@ -1,9 +1,12 @@
 //! The last step of admission: an unroll gets its place in the journal, the ledger and the queue, in one order.
 
 use bytes::Bytes;
+use vpt_proto::learner::v1::Hello;
 
 use crate::credits::Ticket;
 use crate::journal::{Entry, JournalError};
+use crate::ledger::ActorKey;
+use crate::metrics;
 use crate::queue::ReceivedUnroll;
 use crate::service::Services;
 
@@ -28,7 +31,44 @@ pub(crate) enum Placed {
     Draining,
 }
 
+/// Nothing more is taken from an actor process.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "actor {actor_id:?} was not heard of for learner.admission.lease_seconds, or a newer process took over its name: what \
+     it held is booked as lost; start it anew, and give two actors two names (actor.id)"
+)]
+pub(crate) struct Settled {
+    actor_id: String,
+}
+
 impl Services {
+    /// Brings the books up to what a process says at its handshake; blocks while an unroll is given its place.
+    ///
+    /// # Errors
+    /// When the process was settled before.
+    pub(crate) fn reconcile(&self, actor: &ActorKey, hello: Hello) -> Result<(), Settled> {
+        // No unroll may get a place between a look at its process and the end of that process.
+        self.journal.held_still(|| {
+            if self.ledger.is_settled(actor) {
+                return Err(Settled { actor_id: actor.actor_id.clone() });
+            }
+            let before = hello.predecessor.filter(|before| before.incarnation != actor.incarnation);
+            if let Some((incarnation, report)) = before.and_then(|it| Some((it.incarnation, it.report?))) {
+                let predecessor = ActorKey { incarnation, ..actor.clone() };
+                self.ledger.reported(&predecessor, &report.into(), 0);
+            }
+            let answered = hello.answered.into_iter().filter(|&(slot, _)| slot < hello.slots).collect();
+            self.ledger.connected(actor, &answered, self.spec.unroll_length as u64);
+            Ok(())
+        })
+    }
+
+    /// Settles the processes that have been without a stream for `limit` beats; blocks as [`reconcile`](Self::reconcile).
+    pub(crate) fn expire(&self, limit: u32) {
+        let settled = self.journal.held_still(|| self.ledger.expire(limit, || self.actors.connected_keys()));
+        metrics::leases_expired(settled);
+    }
+
     /// Gives an unroll its place; blocks on the disk.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::ActorKey;
 use crate::version::Version;
 
+pub use replay::entries;
 pub(crate) use replay::{Replay, survey};
 pub use segment::FORMAT_VERSION;
 pub use writer::Journal;

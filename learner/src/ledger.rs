@@ -1,13 +1,33 @@
 //! Where every env step went: `produced = trained + sum(dropped) + in_flight`, at all times.
 //!
-//! Actors report what they produced and dropped, cumulatively per incarnation; the learner adds what arrived, what
-//! it dropped and what it trained on. Steps of an incarnation count as produced once they are reported or seen,
-//! whichever is more, so nothing in flight is ever negative. The same record holds the highest sequence of each
-//! slot, which makes a resent unroll recognisable, also after a resume.
+//! # The rule
+//! A step is *produced* once its actor has counted it. An actor counts in memory and, when `actor.ledger_file` is set, in
+//! a file that outlives it: then its successor brings the last count along. Without the file, what a killed actor had
+//! neither reported nor sent was never counted. Every counted step is in one of these places:
 //!
-//! What a crash of the learner loses is found again by two rules: what a checkpoint holds as queued is gone when the
-//! books are restored, and a gap between a slot's last sequence in the checkpoint and its first one after it are
-//! unrolls that the crashed process had acknowledged.
+//! | where | counted by | leaves as |
+//! |---|---|---|
+//! | held by the actor: in play, packed, not yet sent | its report | arrived, or dropped for the actor's reason |
+//! | arrived: let in (journal and queue) or refused at the door | the learner, once an unroll | trained, or dropped |
+//! | trained, dropped | the learner | never |
+//!
+//! What a process takes down with it is found again:
+//! - **actor**: when a new process takes over the name, or nothing is heard of it for `admission.lease_seconds`, what it
+//!   held is dropped as `actor_lost`, and nothing more is taken from that incarnation: it is *settled*. A learner that
+//!   goes back to a checkpoint is told of one predecessor again; what it alone knew of earlier ones is forgotten, on both
+//!   sides of the sum.
+//! - **learner**: what a checkpoint holds as queued is dropped as `learner_crash` when the books are restored, and so is
+//!   what the journal names beyond it; both not with the journal's payload, which is trained on. Answers that no record
+//!   is left of are found at the handshake, where each actor says up to which sequence it has answers for every slot.
+//! - **connection**: unrolls without an answer come again, and (actor, incarnation, slot, sequence) tells which are known.
+//!
+//! # The imbalance
+//! The sums above balance by construction, so they are checked against counts made elsewhere: each report of an actor
+//! says what it holds, which must be what it produced less what arrived and was dropped; and between two policy phases,
+//! with intake held still, what arrived must be trained, dropped or really in the queue. The sum of the differences is
+//! exported and must read zero: more is steps that vanished, less is steps counted twice.
+
+mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +36,7 @@ use serde::{Deserialize, Serialize};
 use vpt_proto::learner::v1 as wire;
 
 use crate::metrics;
+use record::Record;
 
 /// Reasons a dropped step can have; anything else an actor says is counted as `other`.
 pub const REASONS: [&str; 11] = [
@@ -36,7 +57,7 @@ pub const REASONS: [&str; 11] = [
 const COUNTED_HERE: [&str; 3] = ["stale", "invalid", "duplicate"];
 
 /// Incarnations remembered one by one; older, superseded ones are folded into one sum.
-const MAX_INCARNATIONS: usize = 4096;
+const MAX_INCARNATIONS: usize = 16_384;
 
 /// More steps than any actor takes; larger claims are cut so that no sum overflows.
 const MAX_CLAIM: u64 = 1 << 44;
@@ -70,6 +91,18 @@ pub struct Report {
     pub produced: u64,
     /// Steps given up, by reason.
     pub dropped: BTreeMap<String, u64>,
+    /// Of the steps produced, those that have neither gone up nor been given up; none when the actor cannot tell.
+    pub held: Option<u64>,
+}
+
+impl From<wire::ActorReport> for Report {
+    fn from(report: wire::ActorReport) -> Self {
+        Self {
+            produced: report.env_steps_produced,
+            dropped: report.env_steps_dropped.into_iter().collect(),
+            held: (!report.resending).then_some(report.env_steps_held),
+        }
+    }
 }
 
 /// A sum over everything, in env steps.
@@ -105,10 +138,10 @@ pub struct LedgerState {
     folded: Folded,
     trained: u64,
     dropped: BTreeMap<String, u64>,
-    // Whether these books came from a checkpoint.
-    #[serde(skip)]
-    restored: bool,
     clock: u64,
+    // Steps that arrived and were not found in the queue at the last look.
+    #[serde(skip)]
+    missing: i64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,43 +149,6 @@ struct Folded {
     produced: u64,
     arrived: u64,
     dropped: BTreeMap<String, u64>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
-    reported: u64,
-    arrived: u64,
-    // What the actor dropped, and what was lost with it or with an earlier learner process.
-    dropped: BTreeMap<String, u64>,
-    lost: BTreeMap<String, u64>,
-    // Highest sequence of each slot.
-    sequences: BTreeMap<u32, u64>,
-    // Slots heard of since this process started.
-    #[serde(skip)]
-    heard: BTreeSet<u32>,
-    touched: u64,
-}
-
-impl Record {
-    fn gone(&self) -> u64 {
-        sum(self.dropped.values().chain(self.lost.values()))
-    }
-
-    fn produced(&self) -> u64 {
-        self.reported.max(self.arrived + self.gone())
-    }
-
-    /// Steps that are with the actor or on the wire.
-    fn held(&self) -> u64 {
-        self.produced() - self.arrived - self.gone()
-    }
-
-    fn lose(&mut self, reason: &str, steps: u64) {
-        if steps > 0 {
-            let lost = self.lost.entry(reason.to_owned()).or_default();
-            *lost = lost.saturating_add(steps).min(MAX_CLAIM);
-        }
-    }
 }
 
 /// The books of a training run; shared by the services and the training thread.
@@ -169,23 +165,17 @@ impl Ledger {
 
     /// Books as a checkpoint left them; what was queued then is gone and counted as `learner_crash`.
     pub fn restore(mut state: LedgerState) -> Self {
-        let arrived: u64 =
-            state.folded.arrived + state.incarnations.values().map(|record| record.arrived).sum::<u64>();
-        let settled = state.trained + state.dropped.values().sum::<u64>();
-        let queued = arrived.saturating_sub(settled);
+        let queued = u64::try_from(state.unsettled()).unwrap_or(0);
         if queued > 0 {
             *state.dropped.entry("learner_crash".to_owned()).or_default() += queued;
         }
-        state.restored = true;
-        let ledger = Self { state: Mutex::new(state) };
-        ledger.export(&ledger.lock());
-        ledger
+        Self::resume(state)
     }
 
     /// Books as a checkpoint left them, when what was queued then is still there to be trained on.
     pub fn resume(state: LedgerState) -> Self {
         let ledger = Self { state: Mutex::new(state) };
-        ledger.export(&ledger.lock());
+        ledger.export();
         ledger
     }
 
@@ -213,88 +203,108 @@ impl Ledger {
         LedgerState { format_version: FORMAT_VERSION, ..self.lock().clone() }
     }
 
-    /// Notes an unroll of `steps` at its first arrival; false when it arrived before.
+    /// Notes an unroll of `steps` at its first arrival; false when it arrived before, or its process was settled.
     ///
-    /// Sequences of a slot only go up, so the highest one is all that has to be remembered.
+    /// Sequences of a slot only go up, so the highest one is all that has to be remembered; what is skipped was answered
+    /// by an earlier learner process whose books are lost.
     pub fn arrived(&self, actor: &ActorKey, slot: u32, sequence: u64, steps: u64) -> bool {
-        let mut state = self.lock();
-        let restored = state.restored;
-        let record = state.record(actor);
-        let highest = record.sequences.get(&slot).copied();
-        if highest.is_some_and(|highest| sequence <= highest) {
-            return false;
-        }
-        // Later gaps are unrolls the actor gave up and reports itself.
-        if record.heard.insert(slot) && restored {
-            let missing = sequence - highest.map_or(0, |highest| highest + 1);
-            record.lose("learner_crash", missing.saturating_mul(steps));
-        }
-        record.sequences.insert(slot, sequence);
-        record.arrived += steps;
-        self.export(&state);
-        true
+        self.lock().record(actor).arrive(slot, sequence, steps)
     }
 
-    /// Whether this unroll, or a later one of its slot, arrived before.
+    /// Notes an unroll that is refused at the door for `reason`; false as [`arrived`](Self::arrived).
+    pub(crate) fn refused(
+        &self,
+        actor: &ActorKey,
+        (slot, sequence): (u32, u64),
+        steps: u64,
+        reason: &str,
+    ) -> bool {
+        let mut state = self.lock();
+        let is_first = state.record(actor).arrive(slot, sequence, steps);
+        if is_first {
+            state.drop_arrived(reason, steps);
+        }
+        is_first
+    }
+
+    /// Whether this unroll, or a later one of its slot, arrived before, or its process was settled.
     pub fn has_arrived(&self, actor: &ActorKey, slot: u32, sequence: u64) -> bool {
-        let state = self.lock();
-        state
-            .incarnations
-            .get(&actor.as_text())
-            .and_then(|record| record.sequences.get(&slot))
-            .is_some_and(|&highest| sequence <= highest)
+        self.lock().incarnations.get(&actor.as_text()).is_some_and(|record| record.knows(slot, sequence))
     }
 
-    /// Takes over a cumulative report; numbers lower than an earlier report's change nothing.
-    pub fn reported(&self, actor: &ActorKey, report: &Report) {
+    /// Takes over a cumulative report; numbers lower than an earlier report's change nothing. `waiting` are steps of this
+    /// actor that have come and have no place yet.
+    pub fn reported(&self, actor: &ActorKey, report: &Report, waiting: u64) {
         let mut state = self.lock();
         let record = state.record(actor);
-        record.reported = record.reported.max(report.produced.min(MAX_CLAIM));
-        let mut by_reason = BTreeMap::<&str, u64>::new();
-        for (reason, &steps) in &report.dropped {
-            if !COUNTED_HERE.contains(&reason.as_str()) {
-                let known = bounded(reason);
-                let claimed = by_reason.entry(known).or_default();
-                *claimed = claimed.saturating_add(steps);
-            }
+        record.report(report);
+        if let Some(held) = report.held.filter(|_| !record.is_settled()) {
+            record.imbalance =
+                difference(report.produced, record.accounted() + u128::from(held) + u128::from(waiting));
         }
-        for (reason, steps) in by_reason {
-            let dropped = record.dropped.entry(reason.to_owned()).or_default();
-            *dropped = (*dropped).max(steps.min(MAX_CLAIM));
-        }
-        self.export(&state);
     }
 
-    /// Notes that `actor` connected: what its earlier processes still held is lost.
-    pub fn connected(&self, actor: &ActorKey) {
+    /// Notes that `actor` connected: what its earlier processes still held is lost. By slot, `answered` is the sequence
+    /// before which it has an answer to every unroll, which are of `steps` each: those unknown here are lost.
+    pub fn connected(&self, actor: &ActorKey, answered: &BTreeMap<u32, u64>, steps: u64) {
         let mut state = self.lock();
         let own = actor.as_text();
-        let prefix = own.len() - INCARNATION_DIGITS;
-        let from = own[..prefix].to_owned();
-        let others = state.incarnations.range_mut(from.clone()..);
-        for (text, record) in others.take_while(|(text, _)| text.starts_with(&from)) {
-            // A longer name may begin with this one and a number sign.
-            if text.len() == own.len() && *text != own {
-                record.lose("actor_lost", record.held());
-                // It may not come back, so nothing of it can be a duplicate.
-                record.sequences.clear();
+        for record in state.processes_of(actor).filter(|(text, _)| **text != own).map(|(_, record)| record) {
+            record.settle();
+        }
+        let record = state.record(actor);
+        record.idle = 0;
+        for (&slot, &next) in answered {
+            record.catch_up(slot, next, steps);
+        }
+    }
+
+    /// Whether nothing more is taken from this process.
+    pub fn is_settled(&self, actor: &ActorKey) -> bool {
+        self.lock().incarnations.get(&actor.as_text()).is_some_and(Record::is_settled)
+    }
+
+    /// Counts one more beat for every process that is not `connected`, and settles those at their `limit`-th without a
+    /// word; returns how many.
+    pub(crate) fn expire(&self, limit: u32, connected: impl FnOnce() -> BTreeSet<ActorKey>) -> usize {
+        let mut state = self.lock();
+        // Asked under the lock: a process that connects later finds itself settled.
+        let connected: BTreeSet<String> = connected().iter().map(ActorKey::as_text).collect();
+        let mut settled = 0;
+        for (text, record) in state.incarnations.iter_mut().filter(|(_, record)| !record.is_settled()) {
+            record.idle = if connected.contains(text) { 0 } else { record.idle.saturating_add(1) };
+            if record.idle >= limit {
+                tracing::warn!(
+                    actor = text,
+                    steps = record.held(),
+                    "actor not heard of any more; its steps are lost"
+                );
+                record.settle();
+                settled += 1;
             }
         }
-        self.export(&state);
+        settled
+    }
+
+    /// Compares what arrived with what became of it, when `in_learner` steps are in the queue and nowhere else.
+    pub(crate) fn audit(&self, in_learner: u64) {
+        let mut state = self.lock();
+        state.missing = clamped(state.unsettled() - i128::from(in_learner));
+    }
+
+    /// Steps that vanished (more than zero) or were counted twice (less); zero in a learner that works.
+    pub fn imbalance(&self) -> i64 {
+        self.lock().imbalance()
     }
 
     /// Notes that `steps` were trained on.
     pub fn trained(&self, steps: u64) {
-        let mut state = self.lock();
-        state.trained += steps;
-        self.export(&state);
+        self.lock().trained += steps;
     }
 
     /// Notes that `steps` that had arrived were given up for `reason` (one of [`REASONS`]).
     pub fn dropped(&self, reason: &str, steps: u64) {
-        let mut state = self.lock();
-        *state.dropped.entry(bounded(reason).to_owned()).or_default() += steps;
-        self.export(&state);
+        self.lock().drop_arrived(reason, steps);
     }
 
     /// Sums over all actors.
@@ -312,8 +322,13 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn export(&self, state: &LedgerState) {
-        metrics::ledger(&state.totals());
+    /// Brings the metrics up to now.
+    pub(crate) fn export(&self) {
+        let (totals, imbalance) = {
+            let state = self.lock();
+            (state.totals(), state.imbalance())
+        };
+        metrics::ledger(&totals, imbalance);
     }
 }
 
@@ -329,14 +344,41 @@ impl LedgerState {
         record
     }
 
+    /// Every process that had this actor's name.
+    fn processes_of(&mut self, actor: &ActorKey) -> impl Iterator<Item = (&String, &mut Record)> {
+        let own = actor.as_text();
+        let (length, prefix) = (own.len(), own[..own.len() - INCARNATION_DIGITS].to_owned());
+        let others = self.incarnations.range_mut(prefix.clone()..);
+        // A longer name may begin with this one and a number sign.
+        others
+            .take_while(move |(text, _)| text.starts_with(&prefix))
+            .filter(move |(text, _)| text.len() == length)
+    }
+
+    fn drop_arrived(&mut self, reason: &str, steps: u64) {
+        *self.dropped.entry(bounded(reason).to_owned()).or_default() += steps;
+    }
+
+    /// Steps that arrived and were neither trained on nor dropped.
+    fn unsettled(&self) -> i128 {
+        let arrived = self.incarnations.values().map(|record| u128::from(record.arrived)).sum::<u128>();
+        let settled = u128::from(self.trained) + u128::from(sum(self.dropped.values()));
+        (u128::from(self.folded.arrived) + arrived) as i128 - settled as i128
+    }
+
+    fn imbalance(&self) -> i64 {
+        self.incarnations.values().fold(self.missing, |sum, record| sum.saturating_add(record.imbalance))
+    }
+
     fn fold_oldest(&mut self) {
-        let oldest = self.incarnations.iter().min_by_key(|(_, record)| record.touched);
+        let oldest =
+            self.incarnations.iter().min_by_key(|(_, record)| (!record.is_settled(), record.touched));
         let Some(text) = oldest.map(|(text, _)| text.clone()) else { return };
         let Some(mut record) = self.incarnations.remove(&text) else { return };
-        record.lose("actor_lost", record.held());
+        record.settle();
         self.folded.produced += record.produced();
         self.folded.arrived += record.arrived;
-        for (reason, steps) in record.dropped.into_iter().chain(record.lost) {
+        for (reason, steps) in record.into_dropped() {
             *self.folded.dropped.entry(reason).or_default() += steps;
         }
     }
@@ -352,14 +394,22 @@ impl LedgerState {
         add(&self.dropped);
         for record in self.incarnations.values() {
             produced += record.produced();
-            add(&record.dropped);
-            add(&record.lost);
+            record.all_dropped().for_each(&mut add);
         }
         let settled = self.trained + dropped.values().sum::<u64>();
         // Steps pushed in-process have no actor that reported them.
         let produced = produced.max(settled);
         Totals { produced, trained: self.trained, dropped, in_flight: produced - settled }
     }
+}
+
+/// `counted - accounted`, cut to what fits.
+fn difference(counted: u64, accounted: u128) -> i64 {
+    clamped(i128::from(counted.min(MAX_CLAIM)) - accounted as i128)
+}
+
+fn clamped(steps: i128) -> i64 {
+    steps.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 fn sum<'a>(steps: impl Iterator<Item = &'a u64>) -> u64 {

@@ -31,6 +31,7 @@ pub mod assignment;
 mod aux_phase;
 mod batch;
 mod bc_loop;
+mod bookkeeper;
 pub mod checkpoint;
 mod checkpoint_writer;
 pub mod comparison;

@@ -118,6 +118,15 @@ pub const SPECS: &[MetricSpec] = &[
     MetricSpec::counter("vpt_learner_env_steps_dropped_total", "Env steps given up, by reason.")
         .labels(&[("reason", &REASONS)]),
     MetricSpec::gauge("vpt_learner_env_steps_in_flight", "Env steps neither trained on nor dropped yet.", ""),
+    MetricSpec::gauge(
+        "vpt_learner_ledger_imbalance_env_steps",
+        "Env steps that vanished (above zero) or were counted twice (below): must read zero.",
+        "",
+    ),
+    MetricSpec::counter(
+        "vpt_learner_actor_leases_expired_total",
+        "Actor processes given up for their silence, what they held counted as lost.",
+    ),
     MetricSpec::gauge("vpt_learner_loss", "Last value of each term of the loss.", "")
         .labels(&[("term", LOSS_TERMS)]),
     MetricSpec::gauge(
@@ -288,7 +297,7 @@ pub fn frames_consumed(frames: u64) {
 }
 
 /// The ledger's sums.
-pub(crate) fn ledger(totals: &Totals) {
+pub(crate) fn ledger(totals: &Totals, imbalance: i64) {
     counter!("vpt_learner_env_steps_produced_total").absolute(totals.produced);
     counter!("vpt_learner_env_steps_trained_total").absolute(totals.trained);
     for (reason, &steps) in &totals.dropped {
@@ -296,6 +305,12 @@ pub(crate) fn ledger(totals: &Totals) {
         counter!("vpt_learner_env_steps_dropped_total", "reason" => reason).absolute(steps);
     }
     gauge!("vpt_learner_env_steps_in_flight").set(totals.in_flight as f64);
+    gauge!("vpt_learner_ledger_imbalance_env_steps").set(imbalance as f64);
+}
+
+/// Actors that were given up for their silence.
+pub(crate) fn leases_expired(actors: usize) {
+    counter!("vpt_learner_actor_leases_expired_total").increment(actors as u64);
 }
 
 /// One of [`LOSS_TERMS`].

@@ -114,6 +114,7 @@ impl<'a> PpgLoop<'a> {
             self.session.consumed = self.session.source.taken();
             self.session.publish(&self.trainer.parameters)?;
             self.session.compare_checkpoint(self.trainer)?;
+            self.session.audit_ledger();
             stopwatch
                 .during("report", || self.report(&summary, &statistics, started.elapsed().as_secs_f64()));
             let due = self.trainer.counters.policy_phases

@@ -62,6 +62,7 @@ pub struct UnrollQueue {
     capacity: usize,
     max_staleness: u64,
     bytes: AtomicU64,
+    steps: AtomicU64,
     taken: AtomicU64,
     closed: AtomicBool,
 }
@@ -85,6 +86,7 @@ impl UnrollQueue {
             capacity,
             max_staleness: config.max_staleness,
             bytes: AtomicU64::new(0),
+            steps: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         })
@@ -187,6 +189,11 @@ impl UnrollQueue {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Env steps of what is inside.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Acquire)
+    }
+
     /// Bound on [`len`](Self::len), in unrolls.
     pub fn capacity(&self) -> usize {
         self.capacity
@@ -207,14 +214,16 @@ impl UnrollQueue {
             return Err(LearnerError::QueueClosed);
         }
         // Counted before it can be taken out, so that the sum never wraps.
-        let bytes = queued.received.memory_bytes();
+        let (bytes, steps) = (queued.received.memory_bytes(), queued.received.steps());
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.steps.fetch_add(steps, Ordering::AcqRel);
         let result = self.sender.try_send(queued).map_err(|error| match error {
             TrySendError::Full(_) => LearnerError::QueueFull { capacity: self.capacity },
             TrySendError::Disconnected(_) => LearnerError::QueueClosed,
         });
         if result.is_err() {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.steps.fetch_sub(steps, Ordering::AcqRel);
         }
         metrics::queue(self.len(), self.bytes());
         result
@@ -222,6 +231,7 @@ impl UnrollQueue {
 
     fn took(&self, received: &ReceivedUnroll) {
         self.bytes.fetch_sub(received.memory_bytes(), Ordering::Relaxed);
+        self.steps.fetch_sub(received.steps(), Ordering::AcqRel);
         metrics::queue(self.len(), self.bytes());
     }
 }

@@ -39,7 +39,7 @@ use crate::stopwatch::Stopwatch;
 use crate::training::Trainer;
 use crate::turnstile::Turnstile;
 use crate::version::Version;
-use crate::{accounts, bc_loop, metrics, ppg_loop, serve};
+use crate::{accounts, bc_loop, bookkeeper, metrics, ppg_loop, serve};
 
 /// Stack of the training thread: candle walks the graph recursively, and big networks have deep graphs.
 const TRAINING_STACK_BYTES: usize = 256 << 20;
@@ -116,7 +116,13 @@ pub async fn run(
         tokio::spawn(async move { serve::serve(listener, services, &security, served, SERVE_GRACE).await })
     });
 
-    let trained = train_on_thread(setup, prepared, services, health, shutdown)?.await;
+    let books = tokio::spawn(bookkeeper::keep(services.clone(), served.clone()));
+    let drain = setup.learner.drain_seconds;
+    let training = train_on_thread(setup, prepared, services, health, shutdown.clone())?;
+    let trained = tokio::select! {
+        trained = training => trained.map_err(|_| LearnerError::Panicked { name: "vpt-train" }).flatten(),
+        () = overdue(&shutdown, drain) => Err(LearnerError::Drain { seconds: drain }),
+    };
     served.cancel();
     if let Some(Ok(Err(error))) = match grpc {
         Some(task) => Some(task.await),
@@ -124,10 +130,17 @@ pub async fn run(
     } {
         tracing::warn!(%error, "the gRPC server failed");
     }
+    let _ = books.await;
     if let Ok(Err(error)) = ops.await {
         tracing::warn!(%error, "the ops server failed");
     }
-    trained.map_err(|_| LearnerError::Panicked { name: "vpt-train" })?
+    trained
+}
+
+/// Waits until `seconds` after `shutdown`.
+async fn overdue(shutdown: &CancellationToken, seconds: f64) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
 }
 
 /// Refuses addresses through which strangers could listen in, before anything is read or trained.
@@ -304,6 +317,7 @@ fn same_architecture(weights: Weights, path: &str, expected: &str) -> Result<Wei
 
 /// Random per training run; an identity, never a seed.
 fn new_run_id(run_seed: u64) -> String {
+    #[expect(clippy::disallowed_methods, reason = "an identity")]
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let mut hasher = blake3::Hasher::new();
     hasher.update(&run_seed.to_le_bytes());

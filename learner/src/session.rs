@@ -203,6 +203,13 @@ impl Session {
         Ok(())
     }
 
+    /// Compares the books with what is really there; between two phases, when the training thread holds nothing.
+    pub(crate) fn audit_ledger(&self) {
+        if self.comparison.is_none() {
+            self.journal.held_still(|| self.ledger.audit(self.source.steps()));
+        }
+    }
+
     /// Whether a checkpoint would be taken now.
     pub(crate) fn can_checkpoint(&mut self) -> Result<bool, LearnerError> {
         let free = match &mut self.checkpoints {

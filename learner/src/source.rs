@@ -50,6 +50,11 @@ impl UnrollSource {
         self.taken + self.queue.taken()
     }
 
+    /// Env steps that are still to be taken.
+    pub(crate) fn steps(&self) -> u64 {
+        self.queue.steps() + self.replay.left() * self.spec.unroll_length as u64
+    }
+
     /// Waits at most `timeout` for an unroll that is not too far from `current`; blocks the calling thread.
     ///
     /// # Errors

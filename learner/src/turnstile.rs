@@ -12,6 +12,7 @@ use vpt_proto::learner::v1::ack::Outcome;
 
 use crate::intake::{Arrival, Placed};
 use crate::journal::JournalError;
+use crate::ledger::ActorKey;
 use crate::schedule::Schedule;
 use crate::service::Services;
 
@@ -107,6 +108,13 @@ impl<R> Turnstile<R> {
             }
         }
         Passage { answers, failure: None }
+    }
+
+    /// Calls `then` with the env steps of `actor` that wait here, while none of them goes on.
+    pub(crate) fn while_waiting(&self, actor: &ActorKey, then: impl FnOnce(u64)) {
+        let state = self.lock();
+        let own = state.held.values().map(|held| &held.arrival.entry).filter(|entry| entry.actor == *actor);
+        then(own.map(|entry| entry.steps).sum());
     }
 
     fn lock(&self) -> MutexGuard<'_, State<R>> {

@@ -1,7 +1,7 @@
 //! Unrolls on their way up: queued, being sent under credits, sent and not acknowledged. Pure: no I/O.
 
 use crate::unroll::EncodedUnroll;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use vpt_proto::learner::v1::UnrollChunk;
 use vpt_proto::limits::CHUNK_BYTES;
 
@@ -13,6 +13,8 @@ pub(super) struct Outbox {
     sent: usize,
     offset: usize,
     credits: u32,
+    /// By slot, the sequence after the highest one that was decided about.
+    decided: BTreeMap<u32, u64>,
 }
 
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(super) struct Outgoing {
 
 impl Outbox {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, queue: VecDeque::new(), sent: 0, offset: 0, credits: 0 }
+        Self { limit, queue: VecDeque::new(), sent: 0, offset: 0, credits: 0, decided: BTreeMap::new() }
     }
 
     /// Room for at least `limit`.
@@ -50,6 +52,32 @@ impl Outbox {
 
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Whether every unroll has gone up whole on this stream.
+    pub(super) fn all_went_up(&self) -> bool {
+        self.sent == self.queue.len()
+    }
+
+    /// Whether unrolls that went up on an earlier stream are still to go up on this one.
+    pub(super) fn is_resending(&self) -> bool {
+        self.queue.iter().skip(self.sent).any(|entry| entry.went_up)
+    }
+
+    /// Env steps of unrolls that have not gone up whole on this stream.
+    pub(super) fn unsent_steps(&self) -> u64 {
+        self.queue.iter().skip(self.sent).map(|entry| entry.unroll.steps).sum()
+    }
+
+    /// By slot, the sequence before which every unroll was decided about.
+    pub(super) fn answered(&self) -> HashMap<u32, u64> {
+        let mut answered: HashMap<u32, u64> =
+            self.decided.iter().map(|(&slot, &next)| (slot, next)).collect();
+        for Entry { unroll, .. } in &self.queue {
+            let next = answered.entry(unroll.slot).or_insert(unroll.sequence);
+            *next = unroll.sequence.min(*next);
+        }
+        answered
     }
 
     pub(super) fn credits(&self) -> u32 {
@@ -131,6 +159,8 @@ impl Outbox {
             return false;
         };
         self.queue.remove(index);
+        let decided = self.decided.entry(slot).or_default();
+        *decided = (*decided).max(sequence + 1);
         match index.cmp(&self.sent) {
             std::cmp::Ordering::Less => self.sent -= 1,
             // Decided before it was whole: the rest stays here.
@@ -181,6 +211,29 @@ mod tests {
         assert_eq!((outbox.credits(), outbox.obstacle()), (0, "wait_ack"));
         assert!(outbox.settle(3, 7) && outbox.is_empty());
         assert!(!outbox.settle(3, 7));
+    }
+
+    #[test]
+    fn what_was_answered_and_what_has_not_gone_up_can_be_told() {
+        let mut outbox = Outbox::new(4);
+        for (slot, sequence) in [(0, 0), (1, 0), (0, 1)] {
+            outbox.push(unroll(slot, sequence, 10));
+        }
+        outbox.connected(2);
+        assert_eq!((outbox.answered(), outbox.unsent_steps()), ([(0, 0), (1, 0)].into(), 96));
+        while outbox.next_chunk().is_some() {}
+        outbox.settle(0, 0);
+        assert_eq!((outbox.answered(), outbox.unsent_steps()), ([(0, 1), (1, 0)].into(), 32));
+        assert!(!outbox.is_resending() && !outbox.all_went_up());
+        outbox.connected(0);
+        assert!(outbox.is_resending());
+        outbox.grant(2);
+        while outbox.next_chunk().is_some() {}
+        assert!(!outbox.is_resending() && outbox.all_went_up());
+        // Answers may overtake each other.
+        outbox.settle(0, 1);
+        outbox.settle(1, 0);
+        assert_eq!(outbox.answered(), [(0, 2), (1, 1)].into());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One Push stream: handshake, chunks out, credits and acks in, until it breaks or everything is delivered.
 
+use super::outbox::Outbox;
 use super::{Break, Client, Delivery, Uplink};
 use crate::config::seconds;
 use crate::metrics;
@@ -23,7 +24,7 @@ type Opened = (mpsc::Sender<PushRequest>, Streaming<PushResponse>, Welcome);
 impl Uplink {
     /// Opens a stream and delivers over it; success means that nothing is left to do.
     pub(super) async fn deliver(&mut self, client: &Client, delivery: &mut Delivery) -> Result<(), Break> {
-        let (requests, mut replies, welcome) = self.connect(client).await?;
+        let (requests, mut replies, welcome) = self.connect(client, &delivery.outbox).await?;
         delivery.outbox.connected(welcome.credits);
         tracing::info!(
             run_id = welcome.run_id,
@@ -34,20 +35,20 @@ impl Uplink {
         );
         self.agree(&welcome, delivery);
         self.pump(&requests, &mut replies, delivery).await?;
-        self.say_goodbye(requests, replies).await;
+        self.say_goodbye(requests, replies, delivery).await;
         Ok(())
     }
 
     /// Opens a stream to the learner, or to the rank that it sends this actor on to.
-    async fn connect(&self, client: &Client) -> Result<Opened, Break> {
-        let opened = self.open(client).await?;
+    async fn connect(&self, client: &Client, outbox: &Outbox) -> Result<Opened, Break> {
+        let opened = self.open(client, outbox).await?;
         let url = opened.2.push_to.clone();
         if url.is_empty() {
             return Ok(opened);
         }
         drop(opened);
         let other = self.client_of(&url).map_err(|error| Break::new("status", error.to_string()))?;
-        let opened = self.open(&other).await?;
+        let opened = self.open(&other, outbox).await?;
         if !opened.2.push_to.is_empty() {
             return Err(Break::new(
                 "status",
@@ -58,10 +59,14 @@ impl Uplink {
         Ok(opened)
     }
 
-    async fn open(&self, client: &Client) -> Result<Opened, Break> {
+    async fn open(&self, client: &Client, outbox: &Outbox) -> Result<Opened, Break> {
         let (requests, outbound) = mpsc::channel(CHUNKS_UNDER_WAY);
+        let hello = push_request::Kind::Hello(self.hello(outbox));
+        requests
+            .try_send(PushRequest { kind: Some(hello) })
+            .map_err(|_| Break::new("closed", "the stream is closed"))?;
         let wait = seconds(self.config.learner_timeout_seconds);
-        let (replies, welcome) = timeout(wait, self.shake_hands(client, &requests, outbound))
+        let (replies, welcome) = timeout(wait, self.shake_hands(client, outbound))
             .await
             .unwrap_or_else(|_| Err(Break::new("timeout", "no welcome in time")))?;
         Ok((requests, replies, welcome))
@@ -81,21 +86,23 @@ impl Uplink {
         self.terms.send_replace(Some(Terms { unroll_length, schedule }));
     }
 
-    async fn shake_hands(
-        &self,
-        client: &Client,
-        requests: &mpsc::Sender<PushRequest>,
-        outbound: mpsc::Receiver<PushRequest>,
-    ) -> Result<(Streaming<PushResponse>, Welcome), Break> {
-        let hello = Hello {
+    fn hello(&self, outbox: &Outbox) -> Hello {
+        Hello {
             protocol_version: PROTOCOL_VERSION,
             actor: Some(self.identity.clone()),
             architecture: self.architecture.clone(),
             slots: self.config.slots() as u32,
+            answered: outbox.answered(),
+            predecessor: self.predecessor.clone(),
             stream: 1 + self.streams.fetch_add(1, Ordering::Relaxed),
-        };
-        let hello = PushRequest { kind: Some(push_request::Kind::Hello(hello)) };
-        requests.try_send(hello).map_err(|_| Break::new("closed", "the stream is closed"))?;
+        }
+    }
+
+    async fn shake_hands(
+        &self,
+        client: &Client,
+        outbound: mpsc::Receiver<PushRequest>,
+    ) -> Result<(Streaming<PushResponse>, Welcome), Break> {
         let response = client.clone().push(ReceiverStream::new(outbound)).await;
         let mut replies = response.map_err(|status| Break::status(&status))?.into_inner();
         let first = replies.message().await.map_err(|status| Break::status(&status))?;
@@ -130,7 +137,7 @@ impl Uplink {
         loop {
             metrics::outbox(delivery.outbox.len(), delivery.outbox.credits());
             self.activity.uplink(delivery.outbox.obstacle());
-            if delivery.complete && delivery.outbox.is_empty() {
+            if delivery.complete && self.is_done(&delivery.outbox) {
                 return Ok(());
             }
             let room = delivery.outbox.has_room() && !delivery.complete;
@@ -147,10 +154,10 @@ impl Uplink {
                     faults::pause(Part::Uplink).await;
                     self.send_chunk(permit, delivery);
                 }
-                unroll = self.inbox.recv(), if room => delivery.take(unroll),
+                unroll = self.inbox.recv(), if room => delivery.take(unroll, &self.ledger),
                 _ = reports.tick() => {
                     // A full channel means chunks are moving; the next tick will do.
-                    let report = push_request::Kind::Report(self.report());
+                    let report = push_request::Kind::Report(self.report(&delivery.outbox));
                     let _ = requests.try_send(PushRequest { kind: Some(report) });
                 }
                 () = self.shutdown.cancelled(), if stopping.is_none() => {
@@ -159,12 +166,19 @@ impl Uplink {
                 () = until(stopping), if stopping.is_some() => {
                     tracing::warn!(pending = delivery.outbox.len(), "drain deadline passed");
                     let (unrolls, steps) = delivery.outbox.abandon();
-                    self.ledger.dropped("undelivered", steps);
+                    self.ledger.undelivered(steps);
                     (0..unrolls).for_each(|_| metrics::unroll("dropped"));
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Whether nothing is left to wait for once nothing more comes in. In a deterministic run an unroll is acknowledged
+    /// when its turn comes, which it never does when another actor has stopped before: there it is enough that all went up.
+    fn is_done(&self, outbox: &Outbox) -> bool {
+        let is_ordered = self.terms.borrow().as_ref().is_some_and(|terms| terms.schedule.is_some());
+        outbox.is_empty() || (is_ordered && outbox.all_went_up())
     }
 
     fn send_chunk(&self, permit: mpsc::Permit<'_, PushRequest>, delivery: &mut Delivery) {
@@ -184,10 +198,15 @@ impl Uplink {
     }
 
     /// Last report, half-close, and the learner's end of the stream, each with the learner's deadline.
-    async fn say_goodbye(&self, requests: mpsc::Sender<PushRequest>, mut replies: Streaming<PushResponse>) {
+    async fn say_goodbye(
+        &self,
+        requests: mpsc::Sender<PushRequest>,
+        mut replies: Streaming<PushResponse>,
+        delivery: &Delivery,
+    ) {
         let wait = seconds(self.config.learner_timeout_seconds.min(self.config.drain_seconds));
         let farewell = async {
-            let report = push_request::Kind::Report(self.report());
+            let report = push_request::Kind::Report(self.report(&delivery.outbox));
             let _ = requests.send(PushRequest { kind: Some(report) }).await;
             drop(requests);
             while let Ok(Some(_)) = replies.message().await {}

@@ -77,7 +77,9 @@ impl Endpoints {
     /// Arguments of actor process `index`.
     pub fn actor_arguments(&self, dir: &Path, index: usize) -> Vec<String> {
         let mut arguments = role("actor", dir);
-        set(&mut arguments, "actor.id", &format!("actor-{index}"));
+        let id = format!("actor-{index}");
+        set(&mut arguments, "actor.ledger_file", &dir.join("ledgers").join(&id).display().to_string());
+        set(&mut arguments, "actor.id", &id);
         set(&mut arguments, "actor.envserver", &self.envserver_url());
         set(&mut arguments, "actor.learner", &format!("http://{}", self.learner));
         set(&mut arguments, "actor.ops_listen", &self.actor_ops[index]);

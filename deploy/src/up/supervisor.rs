@@ -109,26 +109,33 @@ impl Supervisor {
 
     /// Asks process `name` to drain and waits for its end.
     pub async fn stop(&mut self, name: &str) {
-        if let Some(process) = self.processes.remove(name) {
-            process.stop.cancel();
-            // The keeper ends by itself: it kills what does not drain in time.
-            let _ = process.task.await;
-        }
+        self.stop_together(|other| other == name).await;
+    }
+
+    /// Asks every actor to drain, all at once, and waits for their ends.
+    pub async fn stop_actors(&mut self) {
+        self.stop_together(|name| name.starts_with("actor-")).await;
     }
 
     /// Asks every process to drain and waits for their ends: consumers of streams before what serves them.
     pub async fn stop_all(&mut self) {
-        let mut names: Vec<String> = self.processes.keys().cloned().collect();
-        names.sort_by_key(|name| match name.as_str() {
-            "envserver" => 2,
-            "learner" => 1,
-            _ => 0,
-        });
-        for process in self.processes.values().filter(|_| self.stop.is_cancelled()) {
+        if self.stop.is_cancelled() {
+            self.stop_together(|_| true).await;
+        }
+        self.stop_together(|name| name != "learner" && name != "envserver").await;
+        self.stop("learner").await;
+        self.stop("envserver").await;
+    }
+
+    async fn stop_together(&mut self, chosen: impl Fn(&str) -> bool) {
+        let names: Vec<String> = self.processes.keys().filter(|name| chosen(name)).cloned().collect();
+        let stopping: Vec<Process> = names.iter().filter_map(|name| self.processes.remove(name)).collect();
+        for process in &stopping {
             process.stop.cancel();
         }
-        for name in names {
-            self.stop(&name).await;
+        for process in stopping {
+            // The keeper ends by itself: it kills what does not drain in time.
+            let _ = process.task.await;
         }
     }
 

@@ -75,9 +75,7 @@ async fn reinforcement(
         run.supervisor.start(&format!("actor-{index}"), arguments)?;
     }
     let outcome = learner(run, title, &sets).await;
-    for index in 0..run.config.up.actors {
-        run.supervisor.stop(&format!("actor-{index}")).await;
-    }
+    run.supervisor.stop_actors().await;
     outcome
 }
 

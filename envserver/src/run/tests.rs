@@ -59,10 +59,11 @@ impl World for Grenade {
     }
 }
 
-/// Does not come back from its second step until it is let go.
+/// Does not come back from one of its steps until it is let go.
 struct Sleeper {
     inner: NullWorld,
     steps: u32,
+    hangs_at: u32,
     gate: Arc<AtomicBool>,
 }
 
@@ -72,7 +73,7 @@ impl World for Sleeper {
     }
     fn step(&mut self, action: &Action) -> Tick {
         self.steps += 1;
-        while self.steps == 2 && !self.gate.load(Ordering::Relaxed) {
+        while self.steps == self.hangs_at && !self.gate.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.inner.step(action)
@@ -107,10 +108,16 @@ impl Running {
         let shutdown = CancellationToken::new();
         let gate = Arc::<AtomicBool>::default();
         let let_go = Arc::clone(&gate);
-        let worlds =
-            Worlds::built_in().with("grenade", || Box::new(Grenade::default())).with("sleeper", move || {
-                Box::new(Sleeper { inner: NullWorld::default(), steps: 0, gate: Arc::clone(&let_go) })
-            });
+        let sleeper = move |hangs_at| {
+            let gate = Arc::clone(&let_go);
+            move || -> Box<dyn World> {
+                Box::new(Sleeper { inner: NullWorld::default(), steps: 0, hangs_at, gate: Arc::clone(&gate) })
+            }
+        };
+        let worlds = Worlds::built_in()
+            .with("grenade", || Box::new(Grenade::default()))
+            .with("sleeper", sleeper(2))
+            .with("late-sleeper", sleeper(1300));
         let listeners = Listeners { grpc: Some(grpc), ops, security: vpt_runtime::Security::loopback() };
         let role = tokio::spawn(run_worlds(config, worlds, listeners, shutdown.clone()));
         Self { gate, address, ops: ops_address, shutdown, role }

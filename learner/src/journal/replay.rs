@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::segment::SegmentReader;
 use super::writer::segment_paths;
-use super::{JournalError, PublishMark, Record};
+use super::{Entry, JournalError, PublishMark, Record};
 
 /// Records in order, read as they are asked for.
 #[derive(Debug)]
@@ -102,4 +102,25 @@ pub(crate) fn survey(out: &Path) -> Result<Survey, JournalError> {
         }
     }
     Ok(survey)
+}
+
+/// The unrolls named in the journal files of `folder`, in their order, each as often as it is there; records cut off at
+/// the ends of files are passed over.
+///
+/// # Errors
+/// When a file cannot be read or is no journal.
+pub fn entries(folder: &Path) -> Result<Vec<Entry>, JournalError> {
+    let mut entries = Vec::new();
+    for path in segment_paths(folder)? {
+        let mut reader = SegmentReader::open(&path)?;
+        loop {
+            match reader.next() {
+                Ok(Some(Record::Unroll { entry, .. })) => entries.push(entry),
+                Ok(Some(Record::Published(_))) => {}
+                Ok(None) | Err(JournalError::Damaged { .. }) => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(entries)
 }

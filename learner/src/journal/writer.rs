@@ -157,6 +157,12 @@ impl Journal {
         Ok(Some(then()))
     }
 
+    /// Runs `look` while no unroll is being given its place.
+    pub(crate) fn held_still<T>(&self, look: impl FnOnce() -> T) -> T {
+        let _state = self.lock();
+        look()
+    }
+
     /// Records that a version was published.
     ///
     /// # Errors
@@ -267,7 +273,12 @@ impl Journal {
             .create_new(true)
             .open(&path)
             .map_err(JournalError::io("create", &path))?;
-        file.write_all(&segment::header(first)).map_err(JournalError::io("write", &path))?;
+        if let Err(source) = file.write_all(&segment::header(first)) {
+            // A disk that is full has room for names: without this every try would leave one.
+            let _ = fs::remove_file(&path);
+            metrics::journal_failure();
+            return Err(JournalError::io("write", &path)(source));
+        }
         state.segments.push(Segment { path, first, bytes: HEADER_BYTES });
         state.file = Some(file);
         Ok(())

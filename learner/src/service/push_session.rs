@@ -21,7 +21,7 @@ use crate::admission::Envelope;
 use crate::credits::Account;
 use crate::intake::{Arrival, Placed};
 use crate::journal::{Entry, JournalError};
-use crate::ledger::{ActorKey, Report};
+use crate::ledger::ActorKey;
 use crate::metrics;
 use crate::turnstile::Passage;
 use crate::version::Version;
@@ -61,6 +61,7 @@ pub(super) async fn run(
             return send(replies, push_response::Kind::Welcome(welcome)).await;
         }
         let mut session = Session::open(shared, actor, &hello, replies.clone())?;
+        session.reconcile(hello).await?;
         session.welcome().await?;
         session.serve(&mut inbound).await
     };
@@ -214,7 +215,6 @@ impl Session {
                 refuse("handshake", Status::resource_exhausted(error.to_string()))
             }
         })?;
-        learner.ledger.connected(&actor);
         tracing::info!(
             actor_id = actor.actor_id,
             incarnation = actor.incarnation,
@@ -232,6 +232,16 @@ impl Session {
             replies,
             clock: learner.status.accounts().intake().join("wait_actor"),
         })
+    }
+
+    /// Brings the books up to what the actor says of itself; before anything else is taken from it.
+    async fn reconcile(&self, hello: Hello) -> Result<(), Refusal> {
+        let (learner, actor) = (self.shared.learner.clone(), self.actor.clone());
+        let reconciled = tokio::task::spawn_blocking(move || learner.reconcile(&actor, hello));
+        match reconciled.await.map_err(|_| lost())? {
+            Ok(()) => Ok(()),
+            Err(settled) => Err(refuse("superseded", Status::failed_precondition(settled.to_string()))),
+        }
     }
 
     async fn welcome(&self) -> Result<(), Refusal> {
@@ -301,7 +311,7 @@ impl Session {
                     }
                 }
             }
-            Some(push_request::Kind::Report(report)) => self.report(report),
+            Some(push_request::Kind::Report(report)) => self.report(report).await,
             Some(push_request::Kind::Hello(_)) => {
                 Err(refuse("protocol", Status::invalid_argument("a second hello")))
             }
@@ -357,10 +367,9 @@ impl Session {
             .map_err(|_| refuse("protocol", Status::internal("decoding the unroll failed")))?;
         let steps = learner.spec.unroll_length as u64;
         let refused = |reason: &'static str, outcome, detail| {
-            if !learner.ledger.arrived(&self.actor, slot, sequence, steps) {
+            if !learner.ledger.refused(&self.actor, (slot, sequence), steps, reason) {
                 return Checked::Refused(Outcome::Duplicate, String::new());
             }
-            learner.ledger.dropped(reason, steps);
             Checked::Refused(outcome, detail)
         };
         let received = match admitted {
@@ -389,7 +398,8 @@ impl Session {
         match placed.map_err(|(error, _)| unrecorded(&error))? {
             Placed::Accepted => Ok(Outcome::Accepted),
             Placed::Duplicate => Ok(Outcome::Duplicate),
-            Placed::Draining => Ok(Outcome::Draining),
+            // Not answered: the actor keeps it and sends it to whoever comes next.
+            Placed::Draining => Err(draining()),
         }
     }
 
@@ -410,20 +420,28 @@ impl Session {
         failure.map_or(Ok(()), |error| Err(unrecorded(&error)))
     }
 
-    fn report(&self, report: ActorReport) -> Result<(), Refusal> {
+    async fn report(&self, report: ActorReport) -> Result<(), Refusal> {
         if report.env_steps_dropped.len() > REPORTED_REASONS {
             return Err(refuse("protocol", Status::invalid_argument("too many reasons in a report")));
+        }
+        if self.connection.replaced.is_cancelled() {
+            // A newer stream speaks for this actor.
+            return Ok(());
         }
         if let Some(version) = report.acting_version {
             self.connection.acting(Version::from(version));
         }
         self.shared.learner.status.accounts().reported(&self.actor, &report);
-        let report = Report {
-            produced: report.env_steps_produced,
-            dropped: report.env_steps_dropped.into_iter().collect(),
+        let (learner, actor) = (self.shared.learner.clone(), self.actor.clone());
+        let Some(turnstile) = learner.turnstile.clone() else {
+            learner.ledger.reported(&actor, &report.into(), 0);
+            return Ok(());
         };
-        self.shared.learner.ledger.reported(&self.actor, &report);
-        Ok(())
+        let booked = tokio::task::spawn_blocking(move || {
+            turnstile
+                .while_waiting(&actor, |waiting| learner.ledger.reported(&actor, &report.into(), waiting));
+        });
+        booked.await.map_err(|_| lost())
     }
 
     async fn reply(&self, kind: push_response::Kind) -> Result<(), Refusal> {

@@ -188,6 +188,7 @@ fn hello(actor: &ActorKey) -> Hello {
         actor: Some(ActorIdentity { actor_id: actor.actor_id.clone(), incarnation: actor.incarnation }),
         architecture: ARCHITECTURE.to_owned(),
         slots: 8,
+        ..Hello::default()
     }
 }
 

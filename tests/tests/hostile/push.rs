@@ -98,6 +98,7 @@ fn hello(actor_id: &str) -> Hello {
         architecture: tiny::policy().fingerprint(),
         slots: 2,
         stream: 1,
+        ..Hello::default()
     }
 }
 

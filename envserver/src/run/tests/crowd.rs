@@ -101,6 +101,22 @@ async fn a_hung_world_is_given_up_and_holds_nobody_up() {
     server.stop().await;
 }
 
+/// The setting says a minute, which is longer than any wait here: the session's own steps say less.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_world_that_has_shown_how_fast_it_is_is_given_up_sooner() {
+    let server = Running::start(config(60.0, 60.0));
+    let mut hung = server.play().await.unwrap();
+    hung.open(OpenSession { max_episode_steps: 2000, ..open("late-sleeper") }).await.unwrap();
+    hung.observation().await.unwrap();
+    for _ in 1..1300 {
+        hung.act(HumanAction::default()).await.unwrap();
+    }
+    let status = hung.act(HumanAction::default()).await.unwrap_err();
+    assert!(status.code() == Code::Internal && status.message().contains("from a step"), "{status:?}");
+    server.gate.store(true, Ordering::Relaxed);
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hung_world_does_not_hold_the_shutdown_up() {
     let server = Running::start(config(60.0, 60.0));

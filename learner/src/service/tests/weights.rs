@@ -114,7 +114,7 @@ async fn status_shows_training_ledger_and_actors() {
     assert_eq!(status.verdict.unwrap().held_back_by, "unknown", "nothing is sampled here");
     let spent: f64 = status.time_seconds.values().sum();
     assert!((spent - status.uptime_seconds).abs() <= 0.01 * status.uptime_seconds, "{spent}");
-    assert_eq!((status.credits_in_use, status.queue_capacity_unrolls), (64, 64));
+    assert_eq!((status.credits, status.queue_capacity_unrolls), (64, 64));
     assert_eq!(status.version, Some(Version::new(2, 5).into()));
     assert_eq!((status.connected_actors, status.queue_unrolls), (1, 1));
     let ledger = status.ledger.unwrap();

@@ -141,6 +141,7 @@ impl Swarm {
             architecture: self.architecture.clone(),
             slots: 1,
             stream,
+            ..Hello::default()
         };
         requests.send(PushRequest { kind: Some(push_request::Kind::Hello(hello)) }).await?;
         let push = TrajectoryServiceClient::new(channel.clone()).push(ReceiverStream::new(outbound)).await;
