@@ -5,6 +5,7 @@ use crate::error::ActorError;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use vpt_runtime::faults::{self, Part};
 
 const THREAD: &str = "vpt-inference";
 /// Candle walks graphs recursively; acting builds none, but the head room costs only address space.
@@ -50,6 +51,7 @@ impl Inference {
 
 fn serve(inbox: &Receiver<Job>) {
     while let Ok(Job { policy, batch, reply }) = inbox.recv() {
+        faults::sleep(Part::Inference);
         // A client that went away wants no answer.
         let _ = reply.send(policy.decide(batch));
     }

@@ -29,9 +29,11 @@ pub(crate) const WEIGHTS_KINDS: &[&str] = &["full", "delta"];
 pub(crate) const PARENT_REASONS: &[&str] = &["lost", "return"];
 /// Phases of a step.
 pub(crate) const PHASES: &[&str] = &["observe", "infer", "step", "encode", "send"];
-/// What an actor does with its wall clock.
+/// What an actor's groups do with their wall clock.
 pub(crate) const STATES: &[&str] =
-    &["start", "infer", "wait_env", "encode", "wait_credit", "wait_weights", "wait_learner", "drain"];
+    &["start", "infer", "wait_env", "encode", "wait_outbox", "wait_weights", "wait_learner", "drain"];
+/// What holds up the unrolls that are to go to the learner.
+pub(crate) const UPLINK_STATES: &[&str] = &["away", "idle", "wait_credit", "send", "wait_ack"];
 
 const ENV_STEPS: &str = "vpt_actor_env_steps_total";
 const ENV_FRAMES: &str = "vpt_actor_env_frames_total";
@@ -54,8 +56,10 @@ const ITEM_REWARD: &str = "vpt_actor_item_reward_total";
 const PENDING: &str = "vpt_actor_pending_unrolls";
 const CREDITS: &str = "vpt_actor_credits";
 const SENT_BYTES: &str = "vpt_actor_sent_bytes_total";
-/// Wall clock by state.
+/// Wall clock by [`STATES`].
 pub(crate) const TIME: &str = "vpt_actor_time_seconds";
+/// Wall clock of the uplink by [`UPLINK_STATES`].
+pub(crate) const UPLINK_TIME: &str = "vpt_actor_uplink_time_seconds";
 
 /// All metrics of an actor.
 pub const METRICS: &[MetricSpec] = &[
@@ -103,7 +107,18 @@ pub const METRICS: &[MetricSpec] = &[
     MetricSpec::gauge(PENDING, "Finished unrolls the learner has not acknowledged.", ""),
     MetricSpec::gauge(CREDITS, "Unrolls the learner allows to be sent.", ""),
     MetricSpec::counter(SENT_BYTES, "Encoded unroll bytes sent to the learner."),
-    MetricSpec::gauge(TIME, "Wall clock by state.", "seconds").labels(&[("state", STATES)]),
+    MetricSpec::gauge(
+        TIME,
+        "Wall clock by what the groups of slots did, the mean over groups; the states add up.",
+        "seconds",
+    )
+    .labels(&[("state", STATES)]),
+    MetricSpec::gauge(
+        UPLINK_TIME,
+        "Wall clock by what held up the unrolls that were to go to the learner; the states add up.",
+        "seconds",
+    )
+    .labels(&[("state", UPLINK_STATES)]),
 ];
 
 pub(crate) fn env_steps(task: &str, steps: u64, frames: u64) {
@@ -198,7 +213,7 @@ mod tests {
         sent_bytes(10);
         handle.run_upkeep();
         let text = handle.render();
-        for spec in METRICS.iter().filter(|spec| spec.name != TIME) {
+        for spec in METRICS.iter().filter(|spec| ![TIME, UPLINK_TIME].contains(&spec.name)) {
             assert!(text.contains(spec.name), "{} is missing in {text}", spec.name);
         }
         assert!(text.contains("vpt_actor_env_steps_total{task=\"chop\"} 3"), "{text}");

@@ -136,6 +136,7 @@ async fn run_tasks(
         shelf,
         policies: policies.clone(),
         ledger,
+        activity: activity.clone(),
         predecessor,
         shutdown: stop.clone(),
     };

@@ -4,6 +4,7 @@ mod outbox;
 mod stream;
 
 use crate::acting_policy::ActingPolicy;
+use crate::activity::Activity;
 use crate::config::{ActorConfig, seconds};
 use crate::encoded_unroll::EncodedUnroll;
 use crate::env_client::channel;
@@ -47,6 +48,7 @@ pub(crate) struct Uplink {
     pub(crate) shelf: Arc<PolicyShelf>,
     pub(crate) policies: watch::Receiver<Option<Arc<ActingPolicy>>>,
     pub(crate) ledger: Ledger,
+    pub(crate) activity: Activity,
     /// What an earlier process of this name had counted.
     pub(crate) predecessor: Option<Predecessor>,
     pub(crate) shutdown: CancellationToken,
@@ -144,6 +146,7 @@ impl Uplink {
     /// Counts and logs a break; an error when it is final.
     fn note(&self, broken: &Break, delivery: &mut Delivery) -> Result<(), ActorError> {
         delivery.outbox.disconnected();
+        self.activity.uplink("away");
         let refused = |detail: &String| {
             Err(ActorError::LearnerRefused { address: self.config.learner.clone(), reason: detail.clone() })
         };
@@ -178,7 +181,12 @@ impl Uplink {
 
     fn report(&self, outbox: &Outbox) -> ActorReport {
         let acting = self.policies.borrow().as_ref().map(|policy| policy.version());
-        ActorReport { resending: outbox.is_resending(), ..self.ledger.report(acting, outbox.unsent_steps()) }
+        ActorReport {
+            resending: outbox.is_resending(),
+            actor_time: Some(self.activity.actor_time()),
+            uplink_time: Some(self.activity.uplink_time()),
+            ..self.ledger.report(acting, outbox.unsent_steps())
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use vpt_policy::{Parameters, PolicyConfig, Precision};
 use vpt_proto::weights::{Store, WeightSet};
 use vpt_runtime::Security;
+use vpt_runtime::faults::{self, Part};
 
 /// Room for a payload's header beyond its numbers.
 const HEADER_BYTES: u64 = 1 << 20;
@@ -75,6 +76,7 @@ impl Recipient for ActingWeights {
         };
         let (config, acting, version) = (self.policy.clone(), self.acting, Version::from(set.version));
         let bytes = payload.len();
+        faults::pause(Part::Weights).await;
         let built = tokio::task::spawn_blocking(move || {
             let parameters = Parameters::from_safetensors(&payload, &config, false, &Device::Cpu)?;
             ActingPolicy::new(&config, &parameters, acting, version)

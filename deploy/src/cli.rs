@@ -46,7 +46,7 @@ pub enum Command {
     Eval(EvalArgs),
     /// Run a published network over recorded frames: log-probabilities, values and memory out.
     Infer(InferArgs),
-    /// Show one screen of what a learner is doing.
+    /// Show one screen of what a learner is doing, first of all what holds the run back.
     Status(StatusArgs),
     /// Make a development certificate authority: a certificate and key for each role, and a run token.
     ///
@@ -259,6 +259,12 @@ pub struct StatusArgs {
     /// Address of the learner, for example `127.0.0.1:50051`; `vpt up` writes it to `endpoints.json`.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
     pub learner: String,
+    /// Ask again every so many seconds until interrupted.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1")]
+    pub watch: Option<f64>,
+    /// Print everything as JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
     /// Configuration sources; of it, `[security]` says how the learner is reached.
     #[command(flatten)]
     pub config: ConfigArgs,

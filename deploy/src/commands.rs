@@ -103,7 +103,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Status(args) => {
             let Some(config) = load_config(&args.config)? else { return Ok(()) };
             let security = role::security(&config.security, Role::Operator)?;
-            runtime()?.block_on(status::run(&args.learner, &security))
+            runtime()?.block_on(status::run(&args, &security))
         }
         Command::Certs(args) => certs::run(&args),
         Command::Bench(command) => bench::run(command),

@@ -11,6 +11,7 @@ use vpt_envserver::config::EnvserverConfig;
 use vpt_learner::config::LearnerConfig;
 use vpt_policy::{Parameters, PolicyConfig, Precision};
 use vpt_runtime::config::{self, ConfigError};
+use vpt_runtime::faults::FaultsConfig;
 use vpt_runtime::security::SecurityConfig;
 
 /// The run that `vpt up` without `--config` performs.
@@ -47,6 +48,8 @@ pub struct RunConfig {
     pub security: SecurityConfig,
     /// The local launcher.
     pub up: UpSection,
+    /// Delays on purpose, for tests of the system; refused unless `faults.enabled`.
+    pub faults: FaultsConfig,
 }
 
 /// Name and seed of a run.
@@ -119,6 +122,7 @@ impl Default for RunConfig {
             evaluation: EvaluationSection::default(),
             security: SecurityConfig::default(),
             up: UpSection::default(),
+            faults: FaultsConfig::default(),
         }
     }
 }
@@ -202,6 +206,7 @@ impl RunConfig {
                 return refuse(key, "must be at least 1".into());
             }
         }
+        self.faults.validate()?;
         if !(0.0..=0.5).contains(&self.demonstrations.slips) {
             return refuse("demonstrations.slips", "must be between 0 and 0.5".into());
         }
@@ -229,6 +234,14 @@ mod tests {
     fn an_unknown_key_is_refused_by_name() {
         let error = RunConfig::load(None, &["learner.ppg.learnrate=1".into()]).expect_err("typo");
         assert!(error.to_string().contains("learnrate"), "{error}");
+    }
+
+    #[test]
+    fn delays_on_purpose_have_to_be_enabled() {
+        let set = "faults.delays.decode_ms=50".to_owned();
+        let error = RunConfig::load(None, std::slice::from_ref(&set)).expect_err("not enabled");
+        assert!(error.to_string().contains("faults.enabled"), "{error}");
+        RunConfig::load(None, &[set, "faults.enabled=true".into()]).expect("enabled");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use vpt_runtime::metrics::{MetricSpec, TIME_BUCKETS};
+use vpt_runtime::pool_account::PoolAccount;
 
 const STEP: &str = "vpt_envserver_step_duration_seconds";
 const RESET: &str = "vpt_envserver_reset_duration_seconds";
@@ -17,7 +18,7 @@ const HUNG: &str = "vpt_envserver_sessions_hung";
 const ABANDONED: &str = "vpt_envserver_drains_abandoned_total";
 
 /// What a session's thread does; the seconds of all states add up to the lives of all sessions.
-pub(crate) const STATES: [&str; 5] = ["open", "wait_action", "step", "reset", "send"];
+pub(crate) const STATES: &[&str] = &["open", "wait_action", "step", "render", "reset", "send"];
 
 /// Declarations, in the order of the ops page.
 pub const METRICS: &[MetricSpec] = &[
@@ -67,7 +68,7 @@ pub const METRICS: &[MetricSpec] = &[
     MetricSpec::counter(SPARES, "Episodes whose world was ordered ahead, by whether it was there in time.")
         .labels(&[("spare", &["ready", "late", "not_ready", "wrong", "failed"])]),
     MetricSpec::gauge(TIME, "Time of all session threads by what they did.", "seconds")
-        .labels(&[("state", &STATES)]),
+        .labels(&[("state", STATES)]),
     MetricSpec::counter(ABANDONED, "Shutdowns that ran into envserver.drain_timeout_seconds."),
 ];
 
@@ -78,7 +79,6 @@ pub(crate) struct SessionMetrics {
     pub(crate) steps: Counter,
     pub(crate) terminated: Counter,
     pub(crate) truncated: Counter,
-    pub(crate) time: [Gauge; STATES.len()],
 }
 
 impl SessionMetrics {
@@ -89,9 +89,13 @@ impl SessionMetrics {
             steps: counter!(STEPS),
             terminated: counter!(EPISODES, "outcome" => "terminated"),
             truncated: counter!(EPISODES, "outcome" => "truncated"),
-            time: STATES.map(|state| gauge!(TIME, "state" => state)),
         }
     }
+}
+
+/// The time of all sessions by [`STATES`].
+pub(crate) fn session_time() -> PoolAccount {
+    PoolAccount::new(TIME, STATES)
 }
 
 /// Counts a session as open until dropped.

@@ -16,6 +16,8 @@ use tonic::{Code, Status, Streaming};
 use vpt_proto::envserver::v1::{
     HumanAction, Observation, OpenSession, PlayRequest, PlayResponse, play_request, play_response,
 };
+use vpt_runtime::faults::{self, Part};
+use vpt_runtime::pool_account::{PoolAccount, Worker};
 
 use crate::error::SessionError;
 use crate::metrics::{self, OpenGauge, SessionMetrics};
@@ -29,12 +31,13 @@ pub(crate) const OUTBOX: usize = 4;
 
 pub(crate) type Reply = Result<PlayResponse, Status>;
 
-// Indices into `metrics::STATES`.
-const OPEN: usize = 0;
-const WAIT_ACTION: usize = 1;
-const STEP: usize = 2;
-const RESET: usize = 3;
-const SEND: usize = 4;
+// Of `metrics::STATES`.
+const OPEN: &str = "open";
+const WAIT_ACTION: &str = "wait_action";
+const STEP: &str = "step";
+const RENDER: &str = "render";
+const RESET: &str = "reset";
+const SEND: &str = "send";
 
 /// Everything the thread of a session needs.
 pub(crate) struct Play {
@@ -48,6 +51,8 @@ pub(crate) struct Play {
     pub(crate) open_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) limits: Limits,
+    /// The time of all sessions.
+    pub(crate) time: PoolAccount,
     /// Held for as long as the session lives.
     pub(crate) _permit: OwnedSemaphorePermit,
 }
@@ -96,14 +101,14 @@ struct Driver<'a> {
     watch: &'a Watch,
     metrics: SessionMetrics,
     step_times: StepTimes,
-    state: usize,
-    since: Instant,
+    clock: Worker,
 }
 
 impl<'a> Driver<'a> {
     fn new(play: Play, watch: &'a Watch) -> Self {
         let (metrics, step_times) = (SessionMetrics::new(), StepTimes::new());
-        Self { play, watch, metrics, step_times, state: OPEN, since: Instant::now() }
+        let clock = play.time.join(OPEN);
+        Self { play, watch, metrics, step_times, clock }
     }
 
     fn run(mut self, opened: &mut bool) -> Result<(), SessionError> {
@@ -128,7 +133,10 @@ impl<'a> Driver<'a> {
         }
         while let Some(action) = self.receive_action()? {
             let entered = self.enter(STEP);
-            let observation = session.step(&action)?;
+            faults::sleep(Part::EnvStep);
+            let outcome = session.act(&action)?;
+            self.enter(RENDER);
+            let observation = session.show(outcome);
             let last = observation.terminated || observation.truncated;
             self.count(&observation);
             let left = self.send(play_response::Kind::Observation(observation))?;
@@ -221,19 +229,17 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Books the time since the last change of state; returns now.
-    fn enter(&mut self, state: usize) -> Instant {
-        let now = Instant::now();
-        self.metrics.time[self.state].increment((now - self.since).as_secs_f64());
-        (self.state, self.since) = (state, now);
-        self.watch.mark(
-            now,
-            match state {
-                STEP => Some(Call::Step),
-                RESET => Some(Call::Reset),
-                _ => None,
-            },
-        );
+    /// Goes over to `state`; returns the moment it counts from.
+    fn enter(&mut self, state: &'static str) -> Instant {
+        let now = self.clock.enter(state);
+        let call = match state {
+            STEP => Some(Call::Step),
+            RESET => Some(Call::Reset),
+            // To the watch, rendering is part of the step.
+            RENDER => return now,
+            _ => None,
+        };
+        self.watch.mark(now, call);
         now
     }
 }

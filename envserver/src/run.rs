@@ -7,6 +7,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use vpt_runtime::net::{self, Gate, Listeners};
 use vpt_runtime::ops::{Health, OpsServer};
+use vpt_runtime::pool_account::PoolAccount;
 use vpt_runtime::security::Role;
 
 use crate::config::EnvserverConfig;
@@ -64,13 +65,14 @@ pub async fn run_worlds(
         "envserver serving"
     );
     let service = Service::new(config.clone(), worlds, shutdown.clone());
+    let time = service.time().clone();
     let gate = Gate::new(&listeners.security, PLAYERS);
     let incoming = net::incoming(listener, &listeners.security, "envserver.listen")?;
-    let server = serve(&config, service.clone(), (incoming, gate), &shutdown);
+    let server = serve(&config, service, (incoming, gate), &shutdown);
     health.set_ready(true);
     let result = tokio::select! {
         result = server => result,
-        () = beat(&health) => Ok(()),
+        () = beat(&health, &time) => Ok(()),
         result = ops => Err(EnvserverError::Ops(match result {
             Ok(Ok(())) => std::io::Error::other("it stopped by itself"),
             Ok(Err(error)) => error,
@@ -78,6 +80,7 @@ pub async fn run_worlds(
         })),
     };
     health.set_ready(false);
+    time.export();
     // Also on failure: no session may outlive the role.
     shutdown.cancel();
     result
@@ -125,11 +128,13 @@ async fn serve(
     Ok(())
 }
 
-async fn beat(health: &Health) {
+/// Says that the event loop turns, and brings the exported account of the sessions up to now.
+async fn beat(health: &Health, time: &PoolAccount) {
     let mut ticks = tokio::time::interval(HEARTBEAT);
     loop {
         ticks.tick().await;
         health.heartbeat();
+        time.export();
     }
 }
 

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use vpt_proto::envserver::v1::env_service_server::{EnvService, EnvServiceServer};
 use vpt_proto::envserver::v1::{DescribeRequest, DescribeResponse, PlayRequest};
 use vpt_proto::limits::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION};
+use vpt_runtime::pool_account::PoolAccount;
 
 use crate::config::EnvserverConfig;
 use crate::error::SessionError;
@@ -30,6 +31,7 @@ pub(crate) struct Service {
     sessions: Arc<Semaphore>,
     next_session: Arc<AtomicU64>,
     shutdown: CancellationToken,
+    time: PoolAccount,
 }
 
 impl Service {
@@ -37,7 +39,13 @@ impl Service {
     pub(crate) fn new(config: EnvserverConfig, worlds: Worlds, shutdown: CancellationToken) -> Self {
         let sessions = Arc::new(Semaphore::new(config.max_sessions));
         let spares = SparePool::new(config.spare_threads);
-        Self { config, worlds, spares, sessions, next_session: Arc::new(AtomicU64::new(1)), shutdown }
+        let (next_session, time) = (Arc::new(AtomicU64::new(1)), metrics::session_time());
+        Self { config, worlds, spares, sessions, next_session, shutdown, time }
+    }
+
+    /// Where the time of all sessions goes.
+    pub(crate) fn time(&self) -> &PoolAccount {
+        &self.time
     }
 
     pub(crate) fn into_server(self) -> EnvServiceServer<Self> {
@@ -71,6 +79,7 @@ impl Service {
             open_timeout: self.config.open_timeout(),
             idle_timeout: self.config.idle_timeout(),
             limits: self.config.limits(),
+            time: self.time.clone(),
             _permit: permit,
         };
         play.spawn()?;

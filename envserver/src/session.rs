@@ -120,16 +120,20 @@ impl Session {
         Ok(Some(self.observe(outcome)))
     }
 
-    /// Plays one action; when the observation is the last of its episode, the next one has to be started.
-    pub(crate) fn step(&mut self, action: &HumanAction) -> Result<Observation, SessionError> {
+    /// Plays one action; [`show`](Self::show) is next.
+    pub(crate) fn act(&mut self, action: &HumanAction) -> Result<StepOutcome, SessionError> {
         let action = Action::sanitised(action.keys, action.pitch_delta, action.yaw_delta)?;
-        let outcome = self.episode.step(self.world.as_mut(), &action);
+        Ok(self.episode.step(self.world.as_mut(), &action))
+    }
+
+    /// Renders what came of an action; when it was the last of its episode, the next one has to be started.
+    pub(crate) fn show(&mut self, outcome: StepOutcome) -> Observation {
         let last = outcome.is_last();
         let observation = self.observe(outcome);
         if last {
             self.played += 1;
         }
-        Ok(observation)
+        observation
     }
 
     fn observe(&mut self, outcome: StepOutcome) -> Observation {
@@ -188,6 +192,13 @@ fn event_message(paid: &PaidEvent) -> ItemEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Session {
+        fn step(&mut self, action: &HumanAction) -> Result<Observation, SessionError> {
+            let outcome = self.act(action)?;
+            Ok(self.show(outcome))
+        }
+    }
 
     fn open() -> OpenSession {
         OpenSession {

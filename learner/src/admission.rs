@@ -36,6 +36,8 @@ pub struct AdmissionConfig {
     pub max_staleness: u64,
     /// Unrolls the queue holds; also the number of credits.
     pub queue_unrolls: usize,
+    /// Memory of the unrolls the queue holds, unpacked, in bytes: where they are large it holds fewer.
+    pub queue_bytes: u64,
     /// Credits one actor may hold at a time; never more than two a slot or half the queue.
     pub credits_per_actor: usize,
     /// Largest encoded unroll, in bytes; at most 256 MiB.
@@ -59,6 +61,7 @@ impl Default for AdmissionConfig {
         Self {
             max_staleness: 4,
             queue_unrolls: 64,
+            queue_bytes: 4 << 30,
             credits_per_actor: 64,
             max_unroll_bytes: 64 << 20,
             max_actors: 1024,
@@ -72,6 +75,26 @@ impl Default for AdmissionConfig {
 }
 
 impl AdmissionConfig {
+    /// These settings with as many places in the queue as unrolls of `spec` fit into `queue_bytes`.
+    ///
+    /// # Errors
+    /// When not even one fits.
+    pub(crate) fn within_bytes(&self, spec: &UnrollSpec) -> Result<Self, LearnerError> {
+        let places = usize::try_from(self.queue_bytes / spec.memory_bytes().max(1)).unwrap_or(usize::MAX);
+        if places == 0 {
+            let reason = format!("must be at least {}, the size of one unroll", spec.memory_bytes());
+            return Err(LearnerError::Config { key: "admission.queue_bytes", reason });
+        }
+        if places < self.queue_unrolls {
+            tracing::info!(
+                places,
+                unrolls = self.queue_unrolls,
+                "learner.admission.queue_bytes bounds the queue"
+            );
+        }
+        Ok(Self { queue_unrolls: self.queue_unrolls.min(places), ..self.clone() })
+    }
+
     /// Checks that the numbers can work.
     ///
     /// # Errors
@@ -213,6 +236,14 @@ impl UnrollSpec {
             camera: action::CAMERA as u32,
             state: state_travels.then_some(StateSpec { layers, memory, width }),
         }
+    }
+
+    /// Memory of an unroll's frames and recurrent state, unpacked, in bytes: what nearly all of it is.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let frames = self.unroll_length * self.frame_height * self.frame_width * 3;
+        let state =
+            self.state.as_ref().map_or(0, |state| state.layers * state.memory * (1 + 8 * state.width));
+        (frames + state) as u64
     }
 
     /// Decodes and checks an encoded unroll, and unpacks its frames.

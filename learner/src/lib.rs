@@ -20,9 +20,11 @@
 //! - [`ranks`]: several learners that train one model; [`assignment`]: which of them takes which actor's slots
 //! - [`ledger`]: where every env step went; [`actors`]: who is connected
 //! - [`publish`], [`version`]: published weight sets and their order
+//! - [`accounts`], [`verdict`]: where the time of every part goes, and what holds the run back
 //! - [`status`], [`metrics`], [`event_log`]: what can be seen from outside
 //! - [`bench`]: all that takes unrolls in, without a trainer
 
+pub mod accounts;
 pub mod actors;
 pub mod admission;
 pub mod algo;
@@ -70,6 +72,7 @@ mod stopwatch;
 mod synthetic;
 mod training;
 mod turnstile;
+pub mod verdict;
 pub mod version;
 
 pub use error::LearnerError;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 use vpt_runtime::clock::TimeAccount;
 use vpt_runtime::metrics::{MetricSpec, TIME_BUCKETS};
+use vpt_runtime::pool_account::PoolAccount;
 
 use crate::ledger::{REASONS, Totals};
+use crate::verdict::Cause;
 use crate::version::Version;
 
 /// States of the training thread that are timed.
@@ -25,6 +27,8 @@ pub const PHASES: &[&str] = &[
     "checkpoint",
     "report",
 ];
+/// States of a stream that receives unrolls.
+pub const INTAKE_STATES: &[&str] = &["wait_actor", "decode", "place"];
 /// What became of an unroll that reached the learner.
 pub const OUTCOMES: &[&str] = &["accepted", "stale", "duplicate", "invalid", "draining", "broken"];
 /// Terms of the loss.
@@ -80,6 +84,14 @@ pub const SPECS: &[MetricSpec] = &[
         "seconds",
     )
     .labels(&[("state", PHASES)]),
+    MetricSpec::gauge(
+        "vpt_learner_intake_time_seconds",
+        "Time of all streams that receive unrolls: waiting for the actor, decoding, journal and queue.",
+        "seconds",
+    )
+    .labels(&[("state", INTAKE_STATES)]),
+    MetricSpec::gauge("vpt_learner_verdict", "1 for what holds the run back, 0 for the rest.", "")
+        .labels(&[("verdict", Cause::LABELS)]),
     MetricSpec::gauge("vpt_learner_queue_unrolls", "Unrolls waiting for the training thread.", ""),
     MetricSpec::gauge("vpt_learner_queue_bytes", "Memory of the waiting unrolls.", "bytes"),
     MetricSpec::gauge("vpt_learner_connected_actors", "Actors with an open push stream.", ""),
@@ -227,6 +239,18 @@ pub fn phase_duration(phase: &'static str, seconds: f64) {
 /// The account of the training thread's time by [`PHASES`], opened now in the first of them.
 pub(crate) fn time_account() -> TimeAccount {
     TimeAccount::new("vpt_learner_time_seconds", PHASES)
+}
+
+/// The account of the receiving streams by [`INTAKE_STATES`].
+pub(crate) fn intake_account() -> PoolAccount {
+    PoolAccount::new("vpt_learner_intake_time_seconds", INTAKE_STATES)
+}
+
+/// What holds the run back.
+pub(crate) fn verdict(cause: Cause) {
+    for label in Cause::LABELS {
+        gauge!("vpt_learner_verdict", "verdict" => *label).set(f64::from(u8::from(*label == cause.label())));
+    }
 }
 
 /// What the queue holds.

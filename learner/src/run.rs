@@ -39,7 +39,7 @@ use crate::stopwatch::Stopwatch;
 use crate::training::Trainer;
 use crate::turnstile::Turnstile;
 use crate::version::Version;
-use crate::{bc_loop, bookkeeper, metrics, ppg_loop, serve};
+use crate::{accounts, bc_loop, bookkeeper, metrics, ppg_loop, serve};
 
 /// Stack of the training thread: candle walks the graph recursively, and big networks have deep graphs.
 const TRAINING_STACK_BYTES: usize = 256 << 20;
@@ -109,6 +109,8 @@ pub async fn run(
         .await
         .map_err(|_| LearnerError::Panicked { name: "preparation" })??;
     let services = services(&setup, &prepared)?;
+    let recorded = setup.learner.stage == Stage::Bc;
+    tokio::spawn(accounts::keep(services.status.clone(), services.ledger.clone(), recorded, served.clone()));
     let grpc = listeners.grpc.map(|listener| {
         let (services, security, served) = (services.clone(), listeners.security.clone(), served.clone());
         tokio::spawn(async move { serve::serve(listener, services, &security, served, SERVE_GRACE).await })
@@ -334,14 +336,16 @@ fn services(setup: &LearnerSetup, prepared: &Prepared) -> Result<Services, Learn
     let schedule = Schedule::of(learner).filter(|_| learner.stage == Stage::Ppg);
     let kept = schedule.as_ref().map_or(KEPT_VERSIONS, Schedule::kept_versions);
     let passed = prepared.journal.next_index();
+    let spec = spec(setup);
+    let admission = learner.admission.within_bytes(&spec)?;
     let weights = WeightStore::keeping(kept).with_every(schedule.is_some());
     let weights = if learner.publish.deltas { weights.with_deltas()? } else { weights };
     Ok(Services {
         run_id: prepared.saved.run_id.clone(),
         architecture: setup.policy.fingerprint(),
-        spec: spec(setup),
-        admission: learner.admission.clone(),
-        queue: UnrollQueue::new(&learner.admission, ledger.clone()),
+        spec,
+        queue: UnrollQueue::new(&admission, ledger.clone()),
+        admission,
         weights: Arc::new(weights),
         ledger,
         journal: prepared.journal.clone(),
@@ -388,7 +392,7 @@ fn train(
 ) -> Result<(), LearnerError> {
     let Prepared { compute, checkpoints, ranks, epoch, stored, saved, journal, replay, init, frozen, .. } =
         prepared;
-    let stopwatch = Stopwatch::new();
+    let stopwatch = services.status.accounts().training().clone();
     let mut trainer = trainer(&setup, compute, stored.as_ref(), init, stopwatch.clone())?;
     trainer.ranks = ranks.clone();
     trainer.nonfinite = NonFiniteGuard::new(&setup.learner.nonfinite, &setup.learner.out);

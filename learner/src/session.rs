@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use vpt_policy::{ExportDType, Parameters};
+use vpt_runtime::faults::{self, Part};
 use vpt_runtime::ops::Health;
 
 use crate::assignment::{Assignment, Places};
@@ -163,6 +164,7 @@ impl Session {
         let dtype = self.setup.learner.publish.dtype;
         let stopwatch = self.stopwatch.clone();
         stopwatch.during("publish", || {
+            faults::sleep(Part::Publish);
             let version = Version::new(self.version.epoch, sequence);
             let payload = Bytes::from(parameters.to_safetensors(dtype.export(), false)?);
             // Last on rank 0, where actors get it: no rank is to see an unroll of a version that it does not know yet.
@@ -317,7 +319,6 @@ impl Session {
             status.mean_return = returns.mean;
             status.episodes = counters.episodes;
             status.loss = loss;
-            status.time_seconds = self.stopwatch.seconds().collect();
         });
     }
 }

@@ -1,9 +1,9 @@
 //! What the training thread is doing, for `GetStatus`.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::accounts::Accounts;
 use crate::version::Version;
 
 /// One moment of training.
@@ -33,8 +33,8 @@ pub struct TrainingStatus {
     pub kl_to_pretrained: f64,
     /// The loss of the last optimiser step.
     pub loss: f64,
-    /// Seconds of wall clock by state of the training thread.
-    pub time_seconds: BTreeMap<String, f64>,
+    /// Mean staleness of the last batch, in published versions.
+    pub staleness: f64,
 }
 
 /// Shared between the training thread, which sets it, and the status service, which reads it.
@@ -42,6 +42,7 @@ pub struct TrainingStatus {
 pub struct StatusBoard {
     started: Instant,
     status: Mutex<TrainingStatus>,
+    accounts: Accounts,
 }
 
 impl StatusBoard {
@@ -53,7 +54,12 @@ impl StatusBoard {
             phase: "starting".to_owned(),
             ..TrainingStatus::default()
         };
-        Self { started: Instant::now(), status: Mutex::new(status) }
+        Self { started: Instant::now(), status: Mutex::new(status), accounts: Accounts::new() }
+    }
+
+    /// Where the time of every part of the run goes.
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// Changes some fields; `change` should be short, readers wait for it.

@@ -39,7 +39,38 @@ impl Stopwatch {
     }
 
     /// Seconds by state so far.
-    pub(crate) fn seconds(&self) -> impl Iterator<Item = (String, f64)> {
-        self.account.seconds().into_iter().map(|(state, seconds)| (state.to_owned(), seconds))
+    pub(crate) fn by_state(&self) -> Vec<(&'static str, f64)> {
+        self.account.seconds()
+    }
+
+    /// Brings the exported figures up to now.
+    pub(crate) fn export(&self) {
+        self.account.export();
+    }
+}
+
+impl std::fmt::Debug for Stopwatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stopwatch").field("state", &self.account.state()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn states_add_up_to_the_wall_clock_however_they_nest() {
+        let began = Instant::now();
+        let stopwatch = Stopwatch::new();
+        let opened = Instant::now();
+        stopwatch.during("batch", || {
+            std::thread::sleep(Duration::from_millis(3));
+            stopwatch.during("forward", || std::thread::sleep(Duration::from_millis(3)));
+        });
+        let least = opened.elapsed().as_secs_f64();
+        let sum: f64 = stopwatch.by_state().iter().map(|(_, seconds)| seconds).sum();
+        assert!(sum >= least * 0.99 && sum <= began.elapsed().as_secs_f64(), "{sum} of {least}");
     }
 }

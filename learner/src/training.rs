@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use vpt_policy::{Adam, AdamConfig, Gradients, Parameters, Policy, PolicyConfig, ValueGradient};
+use vpt_runtime::faults::{self, Part};
 
 use crate::batch::scalar;
 use crate::checkpoint::Weights;
@@ -152,8 +153,10 @@ impl Trainer {
         };
         adam.set_lr(lr);
         let max_norm = (max_norm > 0.0).then_some(max_norm);
-        let grad_norm =
-            stopwatch.during("optimizer", || adam.step(&mut self.parameters, &gradients, max_norm))?;
+        let grad_norm = stopwatch.during("optimizer", || {
+            faults::sleep(Part::TrainStep);
+            adam.step(&mut self.parameters, &gradients, max_norm)
+        })?;
         self.counters.optimizer_steps += 1;
         metrics::optimizer_steps(self.counters.optimizer_steps);
         metrics::grad_norm(grad_norm);

@@ -9,7 +9,8 @@
 //! - [`open_files`]: the limit of open files
 //! - [`shutdown`]: signals to a token, waits with a name and a deadline
 //! - [`telemetry`]: logs to stderr, human or JSON
-//! - [`clock`]: wall-clock time by named state
+//! - [`clock`], [`pool_account`]: wall-clock time by named state, of one thread and of many
+//! - [`faults`]: delays on purpose, for tests of the system
 //! - [`backoff`], [`counter_hash`]: retry delays and the hash that seeds them
 //! - [`atomic_file`]: files that are whole or absent
 //! - [`exit`], [`build_info`]: exit codes, and what this binary is
@@ -21,10 +22,12 @@ pub mod clock;
 pub mod config;
 pub mod counter_hash;
 pub mod exit;
+pub mod faults;
 pub mod metrics;
 pub mod net;
 pub mod open_files;
 pub mod ops;
+pub mod pool_account;
 pub mod security;
 pub mod shutdown;
 pub mod telemetry;

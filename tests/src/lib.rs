@@ -5,6 +5,7 @@
 //! - [`cluster`]: all processes of a run, with a proxy on every link; [`proxy`]: links that fail; [`faults`]: random
 //!   faults, the same for the same seed; [`memory`]: what a process holds
 //! - [`tiny`]: a run so small that all of it fits into a test
+//! - [`roles`]: envserver, learner and actor in the test's own process
 //! - [`learner`]: a learner's status over gRPC
 //! - [`http`]: the ops port, as Prometheus and probes see it
 //! - [`wait`]: waiting for a condition with a deadline and a name
@@ -16,5 +17,6 @@ pub mod learner;
 pub mod memory;
 pub mod process;
 pub mod proxy;
+pub mod roles;
 pub mod tiny;
 pub mod wait;

@@ -3,58 +3,17 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use vpt_actor::{ActorConfig, ActorSetup, WorldConfig};
-use vpt_envserver::EnvserverConfig;
-use vpt_learner::LearnerSetup;
+use vpt_actor::ActorConfig;
 use vpt_learner::config::{LearnerConfig, Stage};
 use vpt_proto::learner::v1::GetStatusResponse;
 use vpt_runtime::metrics::MetricSpec;
-use vpt_runtime::{Listeners, net};
 use vpt_tests::learner::{status, version};
+use vpt_tests::roles::{self, PATIENCE};
 use vpt_tests::{http, tiny};
 
-/// Longest wait for anything; a loaded machine is slow.
-const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
-/// A role that runs in this process.
-struct Role {
-    name: &'static str,
-    ops: String,
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), String>>,
-}
-
-impl Role {
-    async fn end(self) {
-        self.stop.cancel();
-        let ended = tokio::time::timeout(PATIENCE, self.task).await;
-        let ended = ended.unwrap_or_else(|_| panic!("{} does not drain", self.name));
-        ended.expect("no panic").unwrap_or_else(|error| panic!("{}: {error}", self.name));
-    }
-}
-
-fn ops_listener() -> (tokio::net::TcpListener, String) {
-    let listener = net::bind("127.0.0.1:0", "ops").expect("port");
-    let address = listener.local_addr().expect("address").to_string();
-    (listener, address)
-}
-
-fn envserver() -> (Role, String) {
-    let grpc = net::bind("127.0.0.1:0", "envserver.listen").expect("port");
-    let url = format!("http://{}", grpc.local_addr().expect("address"));
-    let (ops_listener, ops) = ops_listener();
-    let stop = CancellationToken::new();
-    let listeners =
-        Listeners { grpc: Some(grpc), ops: ops_listener, security: vpt_runtime::Security::loopback() };
-    let served = vpt_envserver::run(EnvserverConfig::default(), listeners, stop.clone());
-    let task = tokio::spawn(async move { served.await.map_err(|error| error.to_string()) });
-    (Role { name: "envserver", ops, stop, task }, url)
-}
-
-fn learner(out: &std::path::Path) -> (Role, String) {
+fn learner_config(out: &std::path::Path) -> LearnerConfig {
     let mut config = LearnerConfig {
         stage: Stage::Ppg,
         out: out.to_owned(),
@@ -65,21 +24,11 @@ fn learner(out: &std::path::Path) -> (Role, String) {
     config.ppg.batch_unrolls = 8;
     config.ppg.minibatch_unrolls = 8;
     config.ppg.policy_phases_per_aux = 2;
-    let grpc = net::bind("127.0.0.1:0", "learner.listen").expect("port");
-    let address = grpc.local_addr().expect("address").to_string();
-    let (ops_listener, ops) = ops_listener();
-    let stop = CancellationToken::new();
-    let setup =
-        LearnerSetup { learner: config, policy: tiny::policy(), run_seed: 3, run_config_toml: String::new() };
-    let listeners =
-        Listeners { grpc: Some(grpc), ops: ops_listener, security: vpt_runtime::Security::loopback() };
-    let trained = vpt_learner::run(setup, listeners, stop.clone());
-    let task = tokio::spawn(async move { trained.await.map_err(|error| error.to_string()) });
-    (Role { name: "learner", ops, stop, task }, address)
+    config
 }
 
-fn actor(envserver: &str, learner: &str) -> Role {
-    let config = ActorConfig {
+fn actor_config(envserver: &str, learner: &str) -> ActorConfig {
+    ActorConfig {
         id: "actor-7".into(),
         envserver: envserver.to_owned(),
         learner: format!("http://{learner}"),
@@ -87,15 +36,7 @@ fn actor(envserver: &str, learner: &str) -> Role {
         slots_per_group: 2,
         report_seconds: 0.1,
         ..ActorConfig::default()
-    };
-    let world = WorldConfig { name: "null".into(), task: "null".into(), episode_steps: 20 };
-    let setup = ActorSetup { actor: config, policy: tiny::policy(), world, run_seed: 3 };
-    let (ops_listener, ops) = ops_listener();
-    let stop = CancellationToken::new();
-    let listeners = Listeners { grpc: None, ops: ops_listener, security: vpt_runtime::Security::loopback() };
-    let acted = vpt_actor::run(setup, listeners, stop.clone());
-    let task = tokio::spawn(async move { acted.await.map_err(|error| error.to_string()) });
-    Role { name: "actor", ops, stop, task }
+    }
 }
 
 /// Every env step has one fate, at every moment.
@@ -138,9 +79,9 @@ fn closed(specs: &[MetricSpec]) -> impl Iterator<Item = &'static str> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unrolls_go_up_and_weights_come_down_and_all_of_it_can_be_seen() {
     let dir = tempfile::tempdir().expect("tempdir");
-    let (worlds, envserver_url) = envserver();
-    let (trainer, learner_address) = learner(dir.path());
-    let player = actor(&envserver_url, &learner_address);
+    let (worlds, envserver_url) = roles::envserver();
+    let (trainer, learner_address) = roles::learner(learner_config(dir.path()));
+    let player = roles::actor(actor_config(&envserver_url, &learner_address), 20);
 
     let first = watch(&learner_address, "the first policy phase", |status| version(status).1 >= 2).await;
     assert_eq!((first.stage.as_str(), first.connected_actors), ("ppg", 1));

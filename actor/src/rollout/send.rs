@@ -19,7 +19,7 @@ impl Group {
         let unrolls = self.pack(start).await?;
         metrics::phase("encode", began.elapsed());
         let began = Instant::now();
-        self.context.activity.enter(self.index, "wait_credit");
+        self.context.activity.enter(self.index, "wait_outbox");
         for unroll in unrolls {
             self.hand_over(unroll).await;
         }

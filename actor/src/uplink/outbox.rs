@@ -107,6 +107,16 @@ impl Outbox {
         self.sent < self.queue.len() && (self.offset > 0 || self.credits > 0)
     }
 
+    /// What holds up the unrolls here, one of [`crate::metrics::UPLINK_STATES`].
+    pub(super) fn obstacle(&self) -> &'static str {
+        match () {
+            () if self.queue.is_empty() => "idle",
+            () if self.can_send() => "send",
+            () if self.sent < self.queue.len() => "wait_credit",
+            () => "wait_ack",
+        }
+    }
+
     /// The next chunk that may go up; the first one of an unroll takes a credit.
     pub(super) fn next_chunk(&mut self) -> Option<Outgoing> {
         if !self.can_send() {
@@ -184,9 +194,12 @@ mod tests {
     fn large_unrolls_go_up_in_chunks_and_take_one_credit() {
         let mut outbox = Outbox::new(4);
         let whole = unroll(3, 7, CHUNK_BYTES * 2 + 10);
+        assert_eq!(outbox.obstacle(), "idle");
         outbox.push(whole.clone());
         assert!(outbox.next_chunk().is_none(), "no credit yet");
+        assert_eq!(outbox.obstacle(), "wait_credit");
         outbox.connected(1);
+        assert_eq!(outbox.obstacle(), "send");
         let mut collected = Vec::new();
         let mut completed = None;
         while let Some(outgoing) = outbox.next_chunk() {
@@ -196,7 +209,7 @@ mod tests {
             completed = outgoing.completes;
         }
         assert_eq!((collected, completed), (whole.to_bytes().to_vec(), Some(Some(32))));
-        assert_eq!(outbox.credits(), 0);
+        assert_eq!((outbox.credits(), outbox.obstacle()), (0, "wait_ack"));
         assert!(outbox.settle(3, 7) && outbox.is_empty());
         assert!(!outbox.settle(3, 7));
     }

@@ -13,6 +13,7 @@ use tonic::Streaming;
 use vpt_proto::learner::v1::ack::Outcome;
 use vpt_proto::learner::v1::{Ack, Hello, PushRequest, PushResponse, Welcome, push_request, push_response};
 use vpt_proto::limits::PROTOCOL_VERSION;
+use vpt_runtime::faults::{self, Part};
 
 /// Chunks handed to the transport before it takes them.
 const CHUNKS_UNDER_WAY: usize = 2;
@@ -135,6 +136,7 @@ impl Uplink {
         let drain = seconds(self.config.drain_seconds);
         loop {
             metrics::outbox(delivery.outbox.len(), delivery.outbox.credits());
+            self.activity.uplink(delivery.outbox.obstacle());
             if delivery.complete && self.is_done(&delivery.outbox) {
                 return Ok(());
             }
@@ -149,6 +151,7 @@ impl Uplink {
                 },
                 permit = requests.reserve(), if can_send => {
                     let permit = permit.map_err(|_| Break::new("closed", "the stream broke"))?;
+                    faults::pause(Part::Uplink).await;
                     self.send_chunk(permit, delivery);
                 }
                 unroll = self.inbox.recv(), if room => delivery.take(unroll, &self.ledger),

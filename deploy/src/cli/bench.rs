@@ -29,6 +29,8 @@ pub enum BenchCommand {
     /// A process that `bench ingest` measures.
     #[command(hide = true)]
     IngestWorker(BenchIngestWorkerArgs),
+    /// Whether the learner names the part that is slowed down on purpose, for every part, run after run.
+    Verdict(BenchVerdictArgs),
     /// The process that `bench policy` measures.
     #[command(hide = true)]
     PolicyWorker(BenchPolicyWorkerArgs),
@@ -222,6 +224,32 @@ pub struct BenchSwapArgs {
     /// Environments that act at once.
     #[arg(long, default_value_t = 1)]
     pub batch: usize,
+}
+
+/// Arguments of `vpt bench verdict`.
+#[derive(Debug, Args)]
+pub struct BenchVerdictArgs {
+    /// How often each part is slowed down.
+    #[arg(long, default_value_t = 20, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub runs: usize,
+    /// Seconds from the fault on after which the verdict counts; it must be right then.
+    #[arg(long, default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Seconds without a fault in between.
+    #[arg(long, default_value_t = 4.0)]
+    pub rest: f64,
+    /// World to step: null or native.
+    #[arg(long, default_value = "null")]
+    pub world: String,
+    /// Network: linear or tiny.
+    #[arg(long, default_value = "linear")]
+    pub net: String,
+    /// Actor processes.
+    #[arg(long, default_value_t = 2)]
+    pub actors: usize,
+    /// Order of the parts and lengths of the delays.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// Arguments of `vpt bench swarm`.

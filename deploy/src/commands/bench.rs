@@ -8,6 +8,7 @@ mod publish;
 mod swap;
 mod swarm;
 mod training_loop;
+mod verdict;
 mod worker;
 
 use crate::cli::bench::BenchCommand;
@@ -24,6 +25,7 @@ pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Swap(args) => swap::run(&args),
         BenchCommand::Subscriber(args) => publish::subscriber(&args),
         BenchCommand::Swarm(args) => swarm::run(&args),
+        BenchCommand::Verdict(args) => verdict::run(&args),
         BenchCommand::PolicyWorker(args) => policy::worker(&args),
     }
 }

@@ -15,6 +15,7 @@ use crate::run_config::RunConfig;
 
 /// Runs a learner until training ends or it is told to stop.
 pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    run.faults.start()?;
     raise_open_files();
     let listeners = Listeners {
         security: security(&run.security, Role::Learner)?,
@@ -32,6 +33,7 @@ pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::R
 
 /// Runs an actor until it is told to stop.
 pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    run.faults.start()?;
     let listeners = Listeners {
         security: security(&run.security, Role::Actor)?,
         grpc: None,
@@ -59,6 +61,7 @@ pub(crate) async fn relay(run: RunConfig, exit_with_parent: bool) -> anyhow::Res
 
 /// Runs an envserver until it is told to stop.
 pub(crate) async fn envserver(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    run.faults.start()?;
     raise_open_files();
     let listeners = Listeners {
         security: security(&run.security, Role::Envserver)?,

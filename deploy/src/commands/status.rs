@@ -1,6 +1,9 @@
-//! `vpt status`: one screen of what a learner is doing.
+//! `vpt status`: one screen of what a learner is doing, first of all what holds the run back.
 
-use std::fmt::Write;
+mod json;
+mod screen;
+
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,12 +12,37 @@ use vpt_proto::learner::v1::{GetStatusRequest, GetStatusResponse};
 use vpt_runtime::security::Role;
 use vpt_runtime::{Security, net};
 
-const DEADLINE: Duration = Duration::from_secs(5);
+use crate::cli::StatusArgs;
 
-pub(crate) async fn run(address: &str, security: &Security) -> anyhow::Result<()> {
-    let status = fetch(address, security).await?;
-    print!("{}", screen(&status));
-    Ok(())
+const DEADLINE: Duration = Duration::from_secs(5);
+/// The shortest pause between two looks, in seconds.
+const SHORTEST_PAUSE: f64 = 0.1;
+/// Moves the cursor to the upper left corner and clears what is below it.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+pub(crate) async fn run(args: &StatusArgs, security: &Security) -> anyhow::Result<()> {
+    let Some(pause) = args.watch else {
+        print!("{}", show(&fetch(&args.learner, security).await?, args.json));
+        return Ok(());
+    };
+    let pause = Duration::from_secs_f64(pause.clamp(SHORTEST_PAUSE, 86_400.0));
+    let clear = if std::io::stdout().is_terminal() && !args.json { CLEAR } else { "" };
+    // The first look must succeed, so that a wrong address is an error; a learner that restarts is waited for.
+    let mut text = show(&fetch(&args.learner, security).await?, args.json);
+    loop {
+        print!("{clear}{text}");
+        std::io::stdout().flush()?;
+        tokio::time::sleep(pause).await;
+        text = match fetch(&args.learner, security).await {
+            Ok(status) => show(&status, args.json),
+            Err(error) if args.json => format!("{}\n", serde_json::json!({ "error": format!("{error:#}") })),
+            Err(error) => format!("{error:#}\n"),
+        };
+    }
+}
+
+fn show(status: &GetStatusResponse, as_json: bool) -> String {
+    if as_json { format!("{}\n", json::status(status)) } else { screen::render(status) }
 }
 
 /// Asks the learner at `address` (`host:port` or a URL), within five seconds.
@@ -25,42 +53,4 @@ pub(crate) async fn fetch(address: &str, security: &Security) -> anyhow::Result<
     let channel = security.channel(&endpoint, &[Role::Learner])?;
     let reply = StatusServiceClient::new(channel).get_status(GetStatusRequest {}).await.with_context(hint)?;
     Ok(reply.into_inner())
-}
-
-fn screen(status: &GetStatusResponse) -> String {
-    let mut text = String::new();
-    let version = status.version.unwrap_or_default();
-    let mut line = |label: &str, value: String| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{label:<18}{value}");
-    };
-    line("run", status.run_id.clone());
-    line("stage", format!("{} ({})", status.stage, status.phase));
-    line("policy version", format!("{}.{}", version.epoch, version.sequence));
-    line("env steps", format!("{} of {}", status.env_steps_trained, status.env_steps_target));
-    line("steps per second", format!("{:.0}", status.env_steps_per_second));
-    line("mean return", format!("{:.3} over {} episodes", status.mean_return, status.episodes));
-    line("KL to pretrained", format!("{:.4} nats", status.kl_to_pretrained));
-    line("optimizer steps", status.optimizer_steps.to_string());
-    line("queue", format!("{} unrolls", status.queue_unrolls));
-    if let Some(ledger) = &status.ledger {
-        let dropped: u64 = ledger.dropped.values().sum();
-        let (produced, trained, in_flight) = (ledger.produced, ledger.trained, ledger.in_flight);
-        line(
-            "ledger",
-            format!("{produced} produced = {trained} trained + {dropped} dropped + {in_flight} in flight"),
-        );
-    }
-    let total: f64 = status.time_seconds.values().sum();
-    let mut states: Vec<_> = status.time_seconds.iter().collect();
-    states.sort_by(|a, b| b.1.total_cmp(a.1));
-    for (state, seconds) in states {
-        line("  time", format!("{:5.1} % {state}", 100.0 * seconds / total.max(1e-9)));
-    }
-    for actor in &status.actors {
-        let state = if actor.connected { "connected" } else { "away" };
-        let (steps, again) = (actor.env_steps_produced, actor.reconnects);
-        line("  actor", format!("{} {state}, {steps} steps, {again} reconnects", actor.actor_id));
-    }
-    text
 }

@@ -318,9 +318,18 @@ async fn a_panic_ends_its_session_and_no_other() {
     assert!(text.contains("vpt_runtime_undeclared_metrics_total 0"), "{text}");
     for state in crate::metrics::STATES {
         let series = format!("vpt_envserver_session_time_seconds{{state=\"{state}\"}} ");
-        let seconds =
-            text.lines().find_map(|line| line.strip_prefix(&series)).expect("the state is exported");
-        assert!(seconds.parse::<f64>().unwrap() > 0.0, "{state}: {seconds}");
+        let patience = std::time::Instant::now() + SOON;
+        // Exported once a second, by every server of this process.
+        loop {
+            let text = server.metrics().await;
+            let seconds =
+                text.lines().find_map(|line| line.strip_prefix(&series)).expect("the state is exported");
+            if seconds.parse::<f64>().unwrap() > 0.0 {
+                break;
+            }
+            assert!(std::time::Instant::now() < patience, "{state}: {seconds}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
     server.stop().await;
 }

@@ -177,3 +177,13 @@ fn the_state_a_policy_makes_is_the_state_that_is_let_in() {
     assert_eq!((spec.buttons, spec.camera), (8641, 121));
     assert!(UnrollSpec::new(&policy, 32, false).check_state(&layers).is_err());
 }
+
+#[test]
+fn the_queue_is_bounded_in_bytes_too() {
+    let bytes = spec().memory_bytes();
+    let config = |unrolls| AdmissionConfig { queue_bytes: bytes * unrolls + 1, ..AdmissionConfig::default() };
+    assert_eq!(config(3).within_bytes(&spec()).unwrap().queue_unrolls, 3);
+    assert_eq!(config(1000).within_bytes(&spec()).unwrap().queue_unrolls, 64);
+    let error = AdmissionConfig { queue_bytes: bytes - 1, ..config(1) }.within_bytes(&spec()).unwrap_err();
+    assert!(error.to_string().contains("learner.admission.queue_bytes"), "{error}");
+}

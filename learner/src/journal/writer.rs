@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -21,6 +22,8 @@ pub struct Journal {
     max_bytes: u64,
     dir: PathBuf,
     is_read_only: bool,
+    /// Bytes on disk, as the state has them.
+    size: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -65,8 +68,15 @@ impl Journal {
                 segments.push(segment);
             }
         }
-        let state = Mutex::new(State { segments, file: None, next });
-        Ok(Self { mode: config.mode, max_bytes: config.max_bytes, dir, is_read_only: false, state })
+        let state = State { segments, file: None, next };
+        Ok(Self {
+            mode: config.mode,
+            max_bytes: config.max_bytes,
+            dir,
+            is_read_only: false,
+            size: AtomicU64::new(state.bytes()),
+            state: Mutex::new(state),
+        })
     }
 
     /// A journal that keeps nothing.
@@ -78,6 +88,7 @@ impl Journal {
             max_bytes: u64::MAX,
             dir: PathBuf::new(),
             is_read_only: false,
+            size: AtomicU64::new(0),
             state: Mutex::new(state),
         }
     }
@@ -105,10 +116,17 @@ impl Journal {
         self.lock().next
     }
 
-    /// Whether so much is on disk that a checkpoint is due.
+    /// Whether so much is on disk that a checkpoint is due. Never waits for a record that is being written: the training
+    /// thread asks.
     #[must_use]
     pub fn wants_checkpoint(&self) -> bool {
-        self.lock().bytes() > self.max_bytes
+        self.size.load(Ordering::Relaxed) > self.max_bytes
+    }
+
+    /// Notes how much is on disk.
+    fn measured(&self, bytes: u64) {
+        self.size.store(bytes, Ordering::Relaxed);
+        metrics::journal_bytes(bytes);
     }
 
     /// Records an unroll if it is `wanted` and then does `then`, all before any other unroll is looked at; none when it
@@ -188,7 +206,7 @@ impl Journal {
                 tracing::warn!(path = %segment.path.display(), %error, "old journal file not deleted");
             }
         }
-        metrics::journal_bytes(state.bytes());
+        self.measured(state.bytes());
     }
 
     /// Every unroll at or after `index`, in order.
@@ -235,7 +253,7 @@ impl Journal {
             return Err(JournalError::io("write", &segment.path)(source));
         }
         segment.bytes += (prefix.len() + encoded.len()) as u64;
-        metrics::journal_bytes(state.bytes());
+        self.measured(state.bytes());
         Ok(())
     }
 

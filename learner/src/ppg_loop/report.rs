@@ -94,7 +94,10 @@ impl PpgLoop<'_> {
         self.report_returns(step);
         self.session.flush();
         self.session.update_status(self.trainer, phase.loss, sps, self.config.total_env_steps.max(step));
-        self.session.status.update(|status| status.kl_to_pretrained = phase.kl_to_pretrained);
+        self.session.status.update(|status| {
+            status.kl_to_pretrained = phase.kl_to_pretrained;
+            status.staleness = batch.mean_staleness();
+        });
     }
 
     fn report_losses(&mut self, step: u64, phase: &PolicyPhaseStatistics) {

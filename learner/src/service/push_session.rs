@@ -11,6 +11,8 @@ use vpt_proto::learner::v1::{
     Ack, ActorReport, Credit, Hello, PushRequest, PushResponse, Welcome, push_request, push_response,
 };
 use vpt_proto::limits::PROTOCOL_VERSION;
+use vpt_runtime::faults::{self, Part};
+use vpt_runtime::pool_account::Worker;
 
 use super::assembly::{Assembler, Complete};
 use super::{Services, Shared};
@@ -181,6 +183,7 @@ struct Session {
     /// When the unroll that is under way must be whole.
     unroll_due: Option<Instant>,
     replies: Replies,
+    clock: Worker,
 }
 
 impl Session {
@@ -227,6 +230,7 @@ impl Session {
             assembler: Assembler::new(hello.slots, learner.admission.max_unroll_bytes),
             unroll_due: None,
             replies,
+            clock: learner.status.accounts().intake().join("wait_actor"),
         })
     }
 
@@ -279,6 +283,7 @@ impl Session {
                     let message = message.map_err(|status| refuse("protocol", status))?;
                     let Some(message) = message else { return Ok(()) };
                     self.handle(message).await?;
+                    self.clock.enter("wait_actor");
                     silent.as_mut().reset(Instant::now() + idle);
                 }
             }
@@ -315,16 +320,22 @@ impl Session {
     }
 
     /// Decodes, checks and books a whole unroll and gives it its place; answers it, at once or when its turn has come.
-    async fn take_in(&self, whole: Complete) -> Result<(), Refusal> {
+    async fn take_in(&mut self, whole: Complete) -> Result<(), Refusal> {
         let (slot, sequence) = (whole.slot, whole.sequence);
         metrics::unroll_bytes(whole.encoded.len());
+        self.clock.enter("decode");
         let (outcome, detail) = match self.check(whole).await? {
             Checked::Refused(outcome, detail) => (outcome, detail),
             Checked::Good(arrival) if self.shared.learner.turnstile.is_some() => {
+                self.clock.enter("place");
                 return self.wait_in_line(*arrival).await;
             }
-            Checked::Good(arrival) => (self.place(*arrival).await?, String::new()),
+            Checked::Good(arrival) => {
+                self.clock.enter("place");
+                (self.place(*arrival).await?, String::new())
+            }
         };
+        self.clock.enter("wait_actor");
         self.answer(Ack { slot, sequence, outcome: outcome.into(), detail }).await
     }
 
@@ -347,11 +358,12 @@ impl Session {
         let newest = learner.weights.current().unwrap_or_default();
         let envelope = Envelope { actor: self.actor.clone(), slot, sequence, newest };
         let (spec, pieces) = (learner.spec.clone(), whole.encoded);
-        let admit = move || {
+        let decode = move || {
+            faults::sleep(Part::Decode);
             let encoded = pieces.join();
             (spec.admit(encoded.clone(), &envelope), encoded)
         };
-        let (admitted, encoded) = tokio::task::spawn_blocking(admit)
+        let (admitted, encoded) = tokio::task::spawn_blocking(decode)
             .await
             .map_err(|_| refuse("protocol", Status::internal("decoding the unroll failed")))?;
         let steps = learner.spec.unroll_length as u64;
@@ -420,6 +432,7 @@ impl Session {
         if let Some(version) = report.acting_version {
             self.connection.acting(Version::from(version));
         }
+        self.shared.learner.status.accounts().reported(&self.actor, &report);
         let (learner, actor) = (self.shared.learner.clone(), self.actor.clone());
         let Some(turnstile) = learner.turnstile.clone() else {
             learner.ledger.reported(&actor, &report.into(), 0);

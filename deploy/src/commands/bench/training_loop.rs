@@ -1,7 +1,7 @@
 //! `vpt bench loop`: frames per second that are trained on end to end, worlds to actors to learner over gRPC, every role a
 //! process as `vpt up` starts them; against Sample Factory where a Python that has it is given, rounds interleaved.
 
-mod cluster;
+pub(super) mod cluster;
 mod meter;
 mod peer;
 mod report;
@@ -35,7 +35,7 @@ const ENDLESS: u64 = 1 << 40;
 
 /// How the order of training is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     /// As unrolls arrive.
     Free,
     /// By the schedule.
@@ -119,7 +119,7 @@ impl Round<'_> {
 }
 
 /// PPG without an auxiliary phase or a pretrained policy, which is PPO: what the peer does.
-fn config(args: &BenchLoopArgs, order: Order) -> anyhow::Result<RunConfig> {
+pub(super) fn config(args: &BenchLoopArgs, order: Order) -> anyhow::Result<RunConfig> {
     let policy = match args.net.as_str() {
         "linear" => PolicyConfig::linear(),
         "tiny" => PolicyConfig::tiny(),

@@ -191,7 +191,13 @@ fn the_training_thread_accounts_for_its_time_and_does_no_input_or_output() {
     let mut bench = bench(config, &tiny());
     let (mut trainer, _) = bench.trainer();
     let account = |bench: &Bench| -> std::collections::BTreeMap<String, f64> {
-        bench.session.stopwatch.seconds().collect()
+        bench
+            .session
+            .stopwatch
+            .by_state()
+            .into_iter()
+            .map(|(state, seconds)| (state.to_owned(), seconds))
+            .collect()
     };
     let (before, calls, started) = (account(&bench), input_and_output(), Instant::now());
     run_with_actor(&mut bench, &mut trainer, None);

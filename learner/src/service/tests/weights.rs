@@ -105,12 +105,16 @@ async fn status_shows_training_ledger_and_actors() {
     actor.ack().await;
     server.learner.status.update(|status| {
         status.phase = "policy_phase".to_owned();
-        status.time_seconds.insert("wait_data".to_owned(), 1.5);
+        status.staleness = 1.5;
     });
     let mut client = StatusServiceClient::new(server.channel().await);
     let status = client.get_status(GetStatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.run_id.as_str(), status.stage.as_str()), ("run", "ppg"));
-    assert_eq!((status.phase.as_str(), status.time_seconds["wait_data"]), ("policy_phase", 1.5));
+    assert_eq!((status.phase.as_str(), status.staleness), ("policy_phase", 1.5));
+    assert_eq!(status.verdict.unwrap().held_back_by, "unknown", "nothing is sampled here");
+    let spent: f64 = status.time_seconds.values().sum();
+    assert!((spent - status.uptime_seconds).abs() <= 0.01 * status.uptime_seconds, "{spent}");
+    assert_eq!((status.credits, status.queue_capacity_unrolls), (64, 64));
     assert_eq!(status.version, Some(Version::new(2, 5).into()));
     assert_eq!((status.connected_actors, status.queue_unrolls), (1, 1));
     let ledger = status.ledger.unwrap();

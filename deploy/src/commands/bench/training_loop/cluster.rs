@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
+use vpt_proto::learner::v1::GetStatusResponse;
 use vpt_runtime::{Security, atomic_file, config};
 
 use super::meter::Meter;
@@ -18,7 +19,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long until the first step must be trained on, in seconds.
 const START_SECONDS: f64 = 60.0;
 
-pub(super) struct Cluster {
+pub(in crate::commands::bench) struct Cluster {
     dir: PathBuf,
     endpoints: Endpoints,
     supervisor: Supervisor,
@@ -27,7 +28,11 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Starts every process; files go to `dir`.
-    pub(super) fn start(run: RunConfig, dir: &Path, stop: &CancellationToken) -> anyhow::Result<Self> {
+    pub(in crate::commands::bench) fn start(
+        run: RunConfig,
+        dir: &Path,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         fs::create_dir_all(dir.join("logs")).with_context(|| format!("cannot create {}", dir.display()))?;
         atomic_file::write(&dir.join("run.toml"), config::dump(&run)?.as_bytes())?;
         let endpoints = Endpoints::choose(dir, run.up.actors)?;
@@ -70,6 +75,19 @@ impl Cluster {
         meter.rate(warm_up)
     }
 
+    /// What the learner says of itself, within the time that processes take to start.
+    pub(in crate::commands::bench) async fn status(&self) -> anyhow::Result<GetStatusResponse> {
+        let opened = Instant::now();
+        loop {
+            self.check_restarts()?;
+            match fetch_status(&self.endpoints.learner, &Security::loopback()).await {
+                Ok(status) => return Ok(status),
+                Err(error) if opened.elapsed().as_secs_f64() > START_SECONDS => return Err(error),
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+    }
+
     /// Refuses to measure what does not run through.
     fn check_restarts(&self) -> anyhow::Result<()> {
         let restarts = self.supervisor.restarts();
@@ -93,7 +111,7 @@ impl Cluster {
         Ok(blake3::hash(&loaded.parameters).to_hex().to_string())
     }
 
-    pub(super) async fn stop(&mut self) {
+    pub(in crate::commands::bench) async fn stop(&mut self) {
         // Actors first, so that none waits for a learner that is gone.
         self.supervisor.stop_all().await;
     }
