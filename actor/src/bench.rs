@@ -2,6 +2,7 @@
 //! `vpt bench ingest`. Worlds and inference are left out, everything behind them is the actor's own.
 
 use crate::acting_policy::Decision;
+use crate::activity::Activity;
 use crate::config::ActorConfig;
 use crate::encoded_unroll::EncodedUnroll;
 use crate::env_slot::Outcome;
@@ -78,6 +79,7 @@ impl Source {
             policies,
             ledger: ledger.clone(),
             predecessor: None,
+            activity: Activity::new(self.config.groups),
             shutdown: stop.clone(),
         };
         let mut tasks = JoinSet::new();

@@ -206,7 +206,8 @@ impl Session {
     /// Compares the books with what is really there; between two phases, when the training thread holds nothing.
     pub(crate) fn audit_ledger(&self) {
         if self.comparison.is_none() {
-            self.journal.held_still(|| self.ledger.audit(self.source.steps()));
+            // Between two phases, of which the next will do as well: a slow disk must not hold up training.
+            let _ = self.journal.held_still_if_free(|| self.ledger.audit(self.source.steps()));
         }
     }
 

@@ -163,6 +163,12 @@ impl Journal {
         look()
     }
 
+    /// The same, unless one is being given its place just now: who must not wait for the disk looks again later.
+    pub(crate) fn held_still_if_free<T>(&self, look: impl FnOnce() -> T) -> Option<T> {
+        let _state = self.state.try_lock().ok()?;
+        Some(look())
+    }
+
     /// Records that a version was published.
     ///
     /// # Errors

@@ -37,7 +37,9 @@ pub(crate) fn unroll(data: &[u8]) {
 pub(crate) fn frame_codec(data: &[u8]) {
     let Some((&[kind, side, count], packed)) = data.split_first_chunk::<3>() else { return };
     let frame = usize::from(side) * usize::from(side) * 3;
-    if let Ok(frames) = codec::decode_wire(i32::from(kind), packed, frame, usize::from(count)) {
+    if let Ok(frames) =
+        codec::decode_wire(i32::from(kind), &packed.to_vec().into(), frame, usize::from(count))
+    {
         assert_eq!(frames.len(), frame * usize::from(count));
     }
 }

@@ -57,7 +57,7 @@ fn identity() -> ActorIdentity {
 pub(crate) fn unroll() -> Vec<Vec<u8>> {
     let config = policy();
     let side = config.image_size;
-    let (kind, packed) = codec::encode(&frames(side, STEPS), side * side * 3);
+    let (kind, packed) = codec::encode(frames(side, STEPS).into(), side * side * 3);
     let (memory, width) = (config.maxlen(), config.hidsize);
     let layer = || LayerState {
         mask: Some(tensor::from_u8(&[memory], vec![1; memory])),
@@ -96,7 +96,7 @@ pub(crate) fn unroll() -> Vec<Vec<u8>> {
 
 pub(crate) fn frame_codec() -> Vec<Vec<u8>> {
     let sample = |side: usize, count: usize| {
-        let (kind, packed) = codec::encode(&frames(side, count), side * side * 3);
+        let (kind, packed) = codec::encode(frames(side, count).into(), side * side * 3);
         let mut bytes = vec![i32::from(kind) as u8, side as u8, count as u8];
         bytes.extend_from_slice(&packed);
         bytes

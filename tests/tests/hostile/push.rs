@@ -110,7 +110,7 @@ fn chunk(actor_id: &str, welcome: &Welcome) -> UnrollChunk {
         length: welcome.unroll_length,
         frame_height: 60_000,
         frame_width: 60_000,
-        frames: Bytes::from_static(&[0xff; 16]).into(),
+        frames: Bytes::from_static(&[0xff; 16]),
         ..Unroll::default()
     };
     let data = Bytes::from(unroll.encode_to_vec());
