@@ -116,7 +116,10 @@ mod tests {
     #[test]
     fn all_steps_are_one_run() {
         let steps = KeptSteps::all(7);
-        assert_eq!((steps.len(), steps.recorded(2, 4), steps.left_out(2, 4)), (7, Vec::from([2..6]), 0));
+        assert_eq!(
+            (steps.len(), steps.recorded(2, 4).first().cloned(), steps.left_out(2, 4)),
+            (7, Some(2..6), 0)
+        );
         assert_eq!(KeptSteps::all(0).len(), 0);
     }
 }
