@@ -160,7 +160,8 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, from_client: bool, shared: &S
             from.read(&mut buffer).map(|n| (start, end) = (0, n))
         };
         match moved {
-            Ok(()) if end == 0 => break,
+            // The other direction may have just ended it on the server's side.
+            Ok(()) if end == 0 && shared.link() != Link::HalfOpen => break,
             Ok(()) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             // A half-open link keeps what has lost its other end.

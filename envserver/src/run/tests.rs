@@ -250,7 +250,7 @@ async fn what_cannot_be_played_is_refused_by_name() {
         (
             OpenSession { protocol_version: 99, ..open("null") },
             Code::FailedPrecondition,
-            "version 1, the client 99",
+            "the client 99: update the older one",
         ),
         (open("nether"), Code::InvalidArgument, "unknown world \"nether\""),
         (
