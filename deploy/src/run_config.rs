@@ -99,7 +99,7 @@ pub struct UpSection {
     pub actors: usize,
     /// Restarts of one process within a minute after which the run is given up.
     pub max_restarts_per_minute: usize,
-    /// Seconds a process gets to drain after SIGTERM before it is killed.
+    /// Seconds a process gets to drain after SIGTERM before it is killed; more than `actor.drain_seconds`, by which actors end.
     pub drain_seconds: u64,
     /// Also train the clone on for as long as PPG took, as the control that PPG has to beat.
     pub bc_continued: bool,
@@ -156,7 +156,7 @@ impl EvaluationSection {
 impl Default for UpSection {
     fn default() -> Self {
         let (bc_continued, ablations) = (true, false);
-        Self { actors: 2, max_restarts_per_minute: 10, drain_seconds: 20, bc_continued, ablations }
+        Self { actors: 2, max_restarts_per_minute: 10, drain_seconds: 30, bc_continued, ablations }
     }
 }
 
