@@ -79,7 +79,7 @@ pub(crate) enum SessionError {
     Idle { seconds: f64 },
     #[error("the client took no observation for {seconds} s: session closed")]
     SlowReader { seconds: f64 },
-    #[error("the world failed and this session with it: {0}")]
+    #[error("the world failed and its stream with it: {0}")]
     Panic(String),
     #[error(
         "the world did not come back from a {call} for {seconds:.3} s (envserver.{call}_timeout_seconds, or three times its \
