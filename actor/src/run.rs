@@ -84,7 +84,7 @@ async fn run_tasks(
     let (policies_tx, policies) = watch::channel(None);
     // The bound that counts is the outbox's; this one only hands over.
     let (outbox, inbox) = mpsc::channel(1);
-    let drain = longest_drain(&config);
+    let drain = config.drain_deadline();
     let (ledger, predecessor) = match config.ledger_file.as_str() {
         "" => (Ledger::default(), None),
         path => {
@@ -179,10 +179,18 @@ async fn overdue(stop: &CancellationToken, drain: Duration) {
     tokio::time::sleep(drain).await;
 }
 
-/// How long everything may take once told to stop: a step, a stream that opens, and the drain itself.
-fn longest_drain(config: &ActorConfig) -> Duration {
-    let waits = [config.step_timeout_seconds, config.open_timeout_seconds, config.learner_timeout_seconds];
-    seconds(waits.iter().sum::<f64>() + config.drain_seconds)
+impl ActorConfig {
+    /// How long everything may take once told to stop: a step, a stream that opens, and the drain itself.
+    fn drain_deadline(&self) -> Duration {
+        let waits = [self.step_timeout_seconds, self.open_timeout_seconds, self.learner_timeout_seconds];
+        seconds(waits.iter().sum::<f64>() + self.drain_seconds)
+    }
+
+    /// The longest an actor takes to end once told to stop; whoever stops it has to wait longer before killing it.
+    #[must_use]
+    pub fn longest_drain(&self) -> Duration {
+        self.drain_deadline() + vpt_runtime::ops::GRACE
+    }
 }
 
 /// Brings gauges that change by themselves up to now, every second.

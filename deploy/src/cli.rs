@@ -48,6 +48,8 @@ pub enum Command {
     Infer(InferArgs),
     /// Show one screen of what a learner is doing, first of all what holds the run back.
     Status(StatusArgs),
+    /// Ask a role's ops port how it is: exit code 0 when it is well, 1 when not. For containers without a shell.
+    Healthcheck(HealthcheckArgs),
     /// Make a development certificate authority: a certificate and key for each role, and a run token.
     ///
     /// Give every process the files of its own role, `ca.pem` and `token` in a folder that `security.certs` names, and
@@ -71,7 +73,8 @@ pub struct ConfigArgs {
     /// Print the configuration in force, defaults included, and exit.
     #[arg(long)]
     pub dump_config: bool,
-    /// Check the configuration and exit: 0 when it is usable, 64 when not.
+    /// Check the configuration and exit: 0 when it is usable, 64 when not. For a role also says how long it takes at
+    /// most to end once told to stop.
     #[arg(long)]
     pub check_config: bool,
 }
@@ -140,6 +143,9 @@ pub struct RecordArgs {
     /// Folder for the shards; it must not hold a dataset yet. Needed.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Done at once when the folder already holds a dataset; for whoever starts this again after a restart.
+    #[arg(long)]
+    pub keep_existing: bool,
     /// Address of a running envserver; without it one is started inside this process.
     #[arg(long, value_name = "URL")]
     pub envserver: Option<String>,
@@ -268,6 +274,26 @@ pub struct StatusArgs {
     /// Configuration sources; of it, `[security]` says how the learner is reached.
     #[command(flatten)]
     pub config: ConfigArgs,
+}
+
+/// What is asked of an ops port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Probe {
+    /// Whether its main loop turns.
+    Live,
+    /// Whether it serves.
+    Ready,
+}
+
+/// Arguments of `vpt healthcheck`.
+#[derive(Debug, Args)]
+pub struct HealthcheckArgs {
+    /// Address of the ops port.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    pub ops: String,
+    /// What to ask.
+    #[arg(long, value_enum, default_value = "ready")]
+    pub probe: Probe,
 }
 
 /// Arguments of `vpt certs`.

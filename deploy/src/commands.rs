@@ -4,6 +4,7 @@
 mod bench;
 mod certs;
 mod eval;
+mod healthcheck;
 mod infer;
 mod record;
 mod replay;
@@ -71,22 +72,22 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             runtime()?.block_on(up::run(config, args.out))
         }
         Command::Learner(args) => {
-            let Some(config) = load_config(&args.config)? else { return Ok(()) };
+            let Some(config) = load_role(&args.config, Role::Learner)? else { return Ok(()) };
             telemetry::init("learner");
             serve(role::learner(config, args.exit_with_parent))
         }
         Command::Actor(args) => {
-            let Some(config) = load_config(&args.role.config)? else { return Ok(()) };
+            let Some(config) = load_role(&args.role.config, Role::Actor)? else { return Ok(()) };
             telemetry::init("actor");
             serve(role::actor(config, args.role.exit_with_parent))
         }
         Command::Relay(args) => {
-            let Some(config) = load_config(&args.config)? else { return Ok(()) };
+            let Some(config) = load_role(&args.config, Role::Relay)? else { return Ok(()) };
             telemetry::init("relay");
             serve(role::relay(config, args.exit_with_parent))
         }
         Command::Envserver(args) => {
-            let Some(config) = load_config(&args.config)? else { return Ok(()) };
+            let Some(config) = load_role(&args.config, Role::Envserver)? else { return Ok(()) };
             telemetry::init("envserver");
             serve(role::envserver(config, args.exit_with_parent))
         }
@@ -105,6 +106,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             let security = role::security(&config.security, Role::Operator)?;
             runtime()?.block_on(status::run(&args, &security))
         }
+        Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Certs(args) => certs::run(&args),
         Command::Bench(command) => bench::run(command),
     }
@@ -122,6 +124,23 @@ fn load_config(args: &ConfigArgs) -> anyhow::Result<Option<RunConfig>> {
         return Ok(None);
     }
     Ok(Some(loaded))
+}
+
+/// [`load_config`] for a process that plays `role`: its own section must make sense too, and a check also says how
+/// long the process takes to end, which is what manifests have to grant it.
+fn load_role(args: &ConfigArgs, role: Role) -> anyhow::Result<Option<RunConfig>> {
+    let Some(config) = load_config(&ConfigArgs { check_config: false, ..args.clone() })? else {
+        return Ok(None);
+    };
+    let drain = role::check(&config, role)? + LAST_THREADS;
+    if args.check_config {
+        println!(
+            "configuration is usable; told to stop, the {role} ends within {:.0} s",
+            drain.as_secs_f64().ceil()
+        );
+        return Ok(None);
+    }
+    Ok(Some(config))
 }
 
 /// Runs a role; what still blocks a thread when it has ended, such as a disk that does not answer, is not waited for.

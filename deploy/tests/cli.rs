@@ -13,7 +13,19 @@ fn vpt(arguments: &[&str]) -> (i32, String, String) {
 
 #[test]
 fn every_command_has_help() {
-    let commands = ["up", "learner", "actor", "envserver", "record", "replay", "eval", "status", "bench"];
+    let commands = [
+        "up",
+        "learner",
+        "actor",
+        "relay",
+        "envserver",
+        "record",
+        "replay",
+        "eval",
+        "status",
+        "healthcheck",
+        "bench",
+    ];
     let (code, overview, _) = vpt(&["--help"]);
     assert_eq!(code, 0);
     for command in commands {
@@ -59,4 +71,44 @@ fn every_role_checks_its_configuration() {
         assert_eq!(code, 64, "{role}: {errors}");
         assert!(errors.contains("nothing"), "{role}: {errors}");
     }
+}
+
+#[test]
+fn a_role_refuses_what_it_could_not_run_with() {
+    for (role, set) in [
+        ("learner", "learner.unroll_length=0"),
+        ("actor", "actor.groups=0"),
+        ("relay", "relay.keep_versions=0"),
+        ("envserver", "envserver.max_sessions=0"),
+    ] {
+        let (code, _, errors) = vpt(&[role, "--check-config", "--set", set]);
+        assert_eq!(code, 64, "{role}: {errors}");
+        let (key, _) = set.split_once('=').expect("a setting");
+        assert!(errors.contains(key), "{role}: {errors}");
+    }
+}
+
+#[test]
+fn a_role_says_how_long_it_takes_to_end() {
+    for (role, set) in [
+        ("learner", "learner.drain_seconds=1000.0"),
+        ("actor", "actor.drain_seconds=1000.0"),
+        ("relay", "relay.drain_seconds=1000.0"),
+        ("envserver", "envserver.drain_timeout_seconds=1000.0"),
+    ] {
+        let (code, text, errors) = vpt(&[role, "--check-config", "--set", set]);
+        assert_eq!(code, 0, "{role}: {errors}");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let seconds = words.iter().rev().nth(1).and_then(|word| word.parse::<u64>().ok());
+        assert!(seconds.is_some_and(|seconds| seconds > 1000), "{role}: {text}");
+    }
+}
+
+#[test]
+fn a_healthcheck_names_the_address_that_does_not_answer() {
+    let (code, _, errors) = vpt(&["healthcheck", "--ops", "127.0.0.1:1"]);
+    assert_eq!(code, 1, "{errors}");
+    assert!(errors.contains("127.0.0.1:1"), "{errors}");
+    let (code, _, errors) = vpt(&["healthcheck", "--ops", "nonsense"]);
+    assert_eq!(code, 64, "{errors}");
 }

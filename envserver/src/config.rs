@@ -86,6 +86,13 @@ impl EnvserverConfig {
         Ok(())
     }
 
+    /// The longest an envserver takes to end once told to stop; whoever stops it has to wait longer before killing it.
+    #[must_use]
+    pub fn longest_drain(&self) -> Duration {
+        // Connections first, then sessions.
+        2 * self.drain_timeout() + vpt_runtime::ops::GRACE
+    }
+
     pub(crate) fn idle_timeout(&self) -> Duration {
         Duration::from_secs_f64(self.idle_timeout_seconds)
     }

@@ -1,7 +1,7 @@
 //! Errors: of the process ([`EnvserverError`]) and of one session ([`SessionError`], which becomes a gRPC status).
 
 use tonic::Status;
-use vpt_proto::limits::PROTOCOL_VERSION;
+use vpt_proto::limits::{OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
 use vpt_runtime::ConfigError;
 use vpt_runtime::metrics::MetricsError;
 
@@ -52,7 +52,7 @@ pub enum EnvserverError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
     #[error(
-        "this server speaks protocol version {PROTOCOL_VERSION}, the client {theirs}: update the older one"
+        "this server speaks protocol versions {OLDEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}, the client {theirs}: update the older one"
     )]
     Version { theirs: u32 },
     #[error("all {max} sessions of this server are taken (envserver.max_sessions)")]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use vpt_proto::envserver::v1::{HumanAction, ItemEvent, Observation, OpenSession, SessionOpened, item_event};
-use vpt_proto::limits::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION};
+use vpt_proto::limits::{MAX_MESSAGE_BYTES, speaks};
 use vpt_runtime::counter_hash::counter_hash;
 
 use crate::episode::{Episode, PaidEvent, StepOutcome};
@@ -66,7 +66,7 @@ impl Session {
         worlds: &Worlds,
         pool: &SparePool,
     ) -> Result<(Self, SessionOpened), SessionError> {
-        if open.protocol_version != PROTOCOL_VERSION {
+        if !speaks(open.protocol_version) {
             return Err(SessionError::Version { theirs: open.protocol_version });
         }
         let frame = frame_size(&open)?;
@@ -77,7 +77,7 @@ impl Session {
         let unnamed = without_content && (open.task.is_empty() || open.task == "null");
         let task = if unnamed { NullWorld::task() } else { Task::resolve(&open.task)? };
         let opened = SessionOpened {
-            protocol_version: PROTOCOL_VERSION,
+            protocol_version: open.protocol_version,
             session_id: 0,
             world: open.world,
             task: task.name.clone(),
@@ -191,6 +191,8 @@ fn event_message(paid: &PaidEvent) -> ItemEvent {
 
 #[cfg(test)]
 mod tests {
+    use vpt_proto::limits::PROTOCOL_VERSION;
+
     use super::*;
 
     impl Session {

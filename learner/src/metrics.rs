@@ -64,6 +64,9 @@ pub const REFUSALS: &[&str] = &[
     "journal",
 ];
 
+/// Protocol versions that are spoken with actors, [`vpt_proto::limits::OLDEST_PROTOCOL_VERSION`] and up.
+pub(crate) const PROTOCOLS: &[&str] = &["2", "3"];
+
 /// Forms of an unroll's frames.
 const FORMS: &[&str] = &["packed", "raw"];
 
@@ -95,6 +98,12 @@ pub const SPECS: &[MetricSpec] = &[
     MetricSpec::gauge("vpt_learner_queue_unrolls", "Unrolls waiting for the training thread.", ""),
     MetricSpec::gauge("vpt_learner_queue_bytes", "Memory of the waiting unrolls.", "bytes"),
     MetricSpec::gauge("vpt_learner_connected_actors", "Actors with an open push stream.", ""),
+    MetricSpec::gauge(
+        "vpt_learner_push_streams",
+        "Open push streams by the protocol version that the actor speaks.",
+        "",
+    )
+    .labels(&[("protocol", PROTOCOLS)]),
     MetricSpec::counter("vpt_learner_actor_reconnects_total", "Push streams of actors seen before."),
     MetricSpec::counter("vpt_learner_push_refused_total", "Push streams the learner ended, by reason.")
         .labels(&[("reason", REFUSALS)]),
@@ -270,6 +279,10 @@ pub(crate) fn actor_reconnect() {
 }
 
 /// A push stream was ended for one of [`REFUSALS`].
+pub(crate) fn push_streams(protocol: u32, change: f64) {
+    gauge!("vpt_learner_push_streams", "protocol" => protocol.to_string()).increment(change);
+}
+
 pub(crate) fn push_refused(reason: &'static str) {
     counter!("vpt_learner_push_refused_total", "reason" => reason).increment(1);
 }

@@ -137,6 +137,14 @@ pub async fn run(
     trained
 }
 
+impl LearnerConfig {
+    /// The longest a learner takes to end once told to stop; whoever stops it has to wait longer before killing it.
+    #[must_use]
+    pub fn longest_drain(&self) -> Duration {
+        Duration::from_secs_f64(self.drain_seconds) + SERVE_GRACE + vpt_runtime::ops::GRACE
+    }
+}
+
 /// Waits until `seconds` after `shutdown`.
 async fn overdue(shutdown: &CancellationToken, seconds: f64) {
     shutdown.cancelled().await;

@@ -2,6 +2,7 @@
 
 pub(crate) mod assembly;
 pub(crate) mod push_session;
+mod spoken;
 pub(crate) mod status;
 pub(crate) mod trajectory;
 

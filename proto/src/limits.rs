@@ -1,7 +1,19 @@
 //! Versions and sizes that both ends of a connection enforce.
 
-/// Raised when old and new peers can no longer talk; checked in every handshake.
-pub const PROTOCOL_VERSION: u32 = 2;
+/// What this build speaks; raised with every change of what travels, checked in every handshake.
+///
+/// 3: a hello names the build of its actor.
+pub const PROTOCOL_VERSION: u32 = 3;
+
+/// The oldest version that this build still serves, in that version's own words. Servers are updated first: a client
+/// speaks its own version, and a server that does not know it refuses.
+pub const OLDEST_PROTOCOL_VERSION: u32 = 2;
+
+/// Whether a peer of `version` is understood here.
+#[must_use]
+pub fn speaks(version: u32) -> bool {
+    (OLDEST_PROTOCOL_VERSION..=PROTOCOL_VERSION).contains(&version)
+}
 
 /// `Unroll.format_version` this build writes and reads.
 pub const UNROLL_FORMAT_VERSION: u32 = 1;

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::MetricsHandle;
 
 const UPKEEP: Duration = Duration::from_secs(5);
-const GRACE: Duration = Duration::from_secs(1);
+/// How much longer than its role the ops port answers at most.
+pub const GRACE: Duration = Duration::from_secs(1);
 
 /// Whether the role is alive (its main loop beats) and ready (it serves). Clones share the state.
 #[derive(Debug, Clone)]

@@ -1,7 +1,9 @@
 //! Settings of a relay (section `relay`).
 
+use crate::config::seconds;
 use crate::error::ActorError;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The longest any timeout may be set to, in seconds.
 const MAX_SECONDS: f64 = 86_400.0;
@@ -81,6 +83,12 @@ impl RelayConfig {
             }
         }
         Ok(())
+    }
+
+    /// The longest a relay takes to end once told to stop; whoever stops it has to wait longer before killing it.
+    #[must_use]
+    pub fn longest_drain(&self) -> Duration {
+        seconds(self.drain_seconds) + vpt_runtime::ops::GRACE
     }
 }
 

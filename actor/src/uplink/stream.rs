@@ -13,6 +13,7 @@ use tonic::Streaming;
 use vpt_proto::learner::v1::ack::Outcome;
 use vpt_proto::learner::v1::{Ack, Hello, PushRequest, PushResponse, Welcome, push_request, push_response};
 use vpt_proto::limits::PROTOCOL_VERSION;
+use vpt_runtime::build_info::{GIT_SHA, VERSION};
 use vpt_runtime::faults::{self, Part};
 
 /// Chunks handed to the transport before it takes them.
@@ -95,6 +96,7 @@ impl Uplink {
             answered: outbox.answered(),
             predecessor: self.predecessor.clone(),
             stream: 1 + self.streams.fetch_add(1, Ordering::Relaxed),
+            build: format!("{VERSION} {GIT_SHA}"),
         }
     }
 
@@ -109,7 +111,7 @@ impl Uplink {
         match first.and_then(|first| first.kind) {
             Some(push_response::Kind::Welcome(welcome)) if welcome.protocol_version != PROTOCOL_VERSION => {
                 let detail = format!(
-                    "it speaks protocol version {}, we {PROTOCOL_VERSION}; run the same build on both",
+                    "it speaks protocol version {}, we {PROTOCOL_VERSION}; update the learner before its actors",
                     welcome.protocol_version
                 );
                 Err(Break::Refused { detail })

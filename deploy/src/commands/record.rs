@@ -18,6 +18,10 @@ pub(crate) async fn run(config: RunConfig, args: RecordArgs) -> anyhow::Result<(
         return Err(Usage("where the shards go is missing: give --out DIR".to_owned()).into());
     };
     if out.join("dataset.json").exists() {
+        if args.keep_existing {
+            println!("{} already holds a dataset, which is kept", out.display());
+            return Ok(());
+        }
         let text = format!("{} already holds a dataset; name another --out or remove it", out.display());
         return Err(Usage(text).into());
     }

@@ -1,6 +1,7 @@
 //! `vpt learner | actor | relay | envserver`: binds the ports, then hands over to the role's crate.
 
 use std::io::Read;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +72,31 @@ pub(crate) async fn envserver(run: RunConfig, exit_with_parent: bool) -> anyhow:
     vpt_envserver::run(run.envserver, listeners, stop_token(exit_with_parent)?)
         .await
         .context("envserver stopped")
+}
+
+/// Checks the section of `role`, and returns how long a process with it takes at most to end once told to stop.
+pub(crate) fn check(run: &RunConfig, role: Role) -> anyhow::Result<Duration> {
+    let usage = |error: &dyn std::fmt::Display| Usage(error.to_string());
+    Ok(match role {
+        Role::Learner => {
+            run.learner.validate().map_err(|error| usage(&error))?;
+            run.learner.longest_drain()
+        }
+        Role::Actor => {
+            run.actor.validate().map_err(|error| usage(&error))?;
+            run.actor.longest_drain()
+        }
+        Role::Relay => {
+            run.relay.validate().map_err(|error| usage(&error))?;
+            run.relay.longest_drain()
+        }
+        Role::Envserver => {
+            run.envserver.validate()?;
+            run.envserver.longest_drain()
+        }
+        // Asks and ends.
+        Role::Operator => Duration::ZERO,
+    })
 }
 
 /// Every peer is an open file.

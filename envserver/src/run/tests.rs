@@ -18,7 +18,7 @@ use vpt_proto::envserver::v1::{
     DescribeRequest, HumanAction, Observation, OpenSession, PlayRequest, PlayResponse, SessionOpened,
     play_request, play_response,
 };
-use vpt_proto::limits::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION};
+use vpt_proto::limits::{MAX_MESSAGE_BYTES, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
 use vpt_runtime::net::bind;
 use vpt_runtime::shutdown::within;
 
@@ -268,6 +268,16 @@ async fn what_cannot_be_played_is_refused_by_name() {
     let mut stream = server.play().await.unwrap();
     let status = stream.act(HumanAction::default()).await.unwrap_err();
     assert!(status.message().contains("first message must be `open`"), "{status:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_of_the_version_before_plays() {
+    let server = Running::start(EnvserverConfig::default());
+    let mut stream = server.play().await.unwrap();
+    let old = OpenSession { protocol_version: OLDEST_PROTOCOL_VERSION, ..open("null") };
+    assert_eq!(stream.open(old).await.unwrap().protocol_version, OLDEST_PROTOCOL_VERSION);
+    stream.observation().await.unwrap();
     server.stop().await;
 }
 

@@ -10,11 +10,12 @@ use vpt_proto::learner::v1::ack::Outcome;
 use vpt_proto::learner::v1::{
     Ack, ActorReport, Credit, Hello, PushRequest, PushResponse, Welcome, push_request, push_response,
 };
-use vpt_proto::limits::PROTOCOL_VERSION;
+use vpt_proto::limits::{OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, speaks};
 use vpt_runtime::faults::{self, Part};
 use vpt_runtime::pool_account::Worker;
 
 use super::assembly::{Assembler, Complete};
+use super::spoken::SpokenProtocol;
 use super::{Services, Shared};
 use crate::actors::Connection;
 use crate::admission::Envelope;
@@ -28,6 +29,9 @@ use crate::version::Version;
 
 /// Bytes of an actor's name.
 const ACTOR_ID_BYTES: usize = 128;
+
+/// Characters of an actor's build in the log.
+const BUILD_CHARS: usize = 64;
 
 /// Reasons a report may list.
 const REPORTED_REASONS: usize = 64;
@@ -57,7 +61,8 @@ pub(super) async fn run(
     let outcome = async {
         let (actor, hello) = handshake(shared, &mut inbound).await?;
         if let Some(url) = shared.learner.assignment.elsewhere(&actor.actor_id, hello.slots) {
-            let welcome = Welcome { push_to: url.to_owned(), ..general_terms(&shared.learner) };
+            let welcome =
+                Welcome { push_to: url.to_owned(), ..general_terms(&shared.learner, hello.protocol_version) };
             return send(replies, push_response::Kind::Welcome(welcome)).await;
         }
         let mut session = Session::open(shared, actor, &hello, replies.clone())?;
@@ -91,9 +96,10 @@ async fn handshake(
         return Err(refuse("protocol", Status::invalid_argument("the first message must be a hello")));
     };
     let fail = |message: String| refuse("handshake", Status::failed_precondition(message));
-    if hello.protocol_version != PROTOCOL_VERSION {
+    if !speaks(hello.protocol_version) {
         return Err(fail(format!(
-            "protocol version: actor {}, learner {PROTOCOL_VERSION}; run the same build on both",
+            "protocol version: actor {}, learner {OLDEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}; update the older \
+             one, the learner before its actors",
             hello.protocol_version
         )));
     }
@@ -131,10 +137,10 @@ fn credit_limit(shared: &Shared, slots: u32) -> u32 {
     slots.saturating_mul(2).min(configured).min(half).max(1)
 }
 
-/// What every actor is told.
-fn general_terms(learner: &Services) -> Welcome {
+/// What every actor is told, in the version it speaks.
+fn general_terms(learner: &Services, protocol_version: u32) -> Welcome {
     Welcome {
-        protocol_version: PROTOCOL_VERSION,
+        protocol_version,
         run_id: learner.run_id.clone(),
         unroll_length: learner.spec.unroll_length as u32,
         current: learner.weights.current().map(Into::into),
@@ -184,6 +190,7 @@ struct Session {
     unroll_due: Option<Instant>,
     replies: Replies,
     clock: Worker,
+    protocol: SpokenProtocol,
 }
 
 impl Session {
@@ -219,6 +226,8 @@ impl Session {
             actor_id = actor.actor_id,
             incarnation = actor.incarnation,
             slots = hello.slots,
+            protocol_version = hello.protocol_version,
+            build = hello.build.chars().take(BUILD_CHARS).collect::<String>(),
             "actor connected"
         );
         Ok(Self {
@@ -231,6 +240,7 @@ impl Session {
             unroll_due: None,
             replies,
             clock: learner.status.accounts().intake().join("wait_actor"),
+            protocol: SpokenProtocol::new(hello.protocol_version),
         })
     }
 
@@ -249,7 +259,7 @@ impl Session {
         self.reply(push_response::Kind::Welcome(Welcome {
             credits: self.account.grant().take(),
             schedule: learner.turnstile.as_ref().map(|turnstile| turnstile.schedule().wire(self.slots)),
-            ..general_terms(learner)
+            ..general_terms(learner, self.protocol.version())
         }))
         .await
     }

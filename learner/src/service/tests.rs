@@ -20,7 +20,7 @@ use vpt_proto::learner::v1::{
     Ack, ActorReport, Hello, PushRequest, PushResponse, Unroll, UnrollChunk, Welcome, push_request,
     push_response,
 };
-use vpt_proto::limits::{CHUNK_BYTES, PROTOCOL_VERSION};
+use vpt_proto::limits::{CHUNK_BYTES, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
 
 use super::*;
 use crate::admission::tests::spec;

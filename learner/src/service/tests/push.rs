@@ -140,7 +140,7 @@ async fn a_handshake_that_does_not_fit_names_both_sides() {
         Server::start(AdmissionConfig { hello_timeout_seconds: 0.05, ..AdmissionConfig::default() }).await;
     let fits = hello(&actor("actor-0", 1));
     let cases = [
-        (Hello { protocol_version: 99, ..fits.clone() }, Code::FailedPrecondition, ["99", "learner 2"]),
+        (Hello { protocol_version: 99, ..fits.clone() }, Code::FailedPrecondition, ["99", "learner 2 to 3"]),
         (
             Hello { architecture: "ffff".into(), ..fits.clone() },
             Code::FailedPrecondition,
@@ -161,6 +161,28 @@ async fn a_handshake_that_does_not_fit_names_both_sides() {
     let mut rude = server.stream().await;
     rude.say(push_request::Kind::Report(ActorReport::default())).await;
     assert_eq!(rude.end().await.code(), Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn actors_of_old_and_new_protocol_versions_are_served_side_by_side() {
+    let server = Server::start(AdmissionConfig::default()).await;
+    let mut clients = Vec::new();
+    for version in OLDEST_PROTOCOL_VERSION..=PROTOCOL_VERSION {
+        let mut client = server.stream().await;
+        client.actor = actor(&format!("actor-{version}"), 1);
+        let hello = Hello { protocol_version: version, ..hello(&client.actor) };
+        client.say(push_request::Kind::Hello(hello)).await;
+        // An actor of that version refuses any other answer.
+        assert_eq!(client.welcome().await.protocol_version, version);
+        clients.push(client);
+    }
+    assert!(clients.len() > 1, "an update would stop every actor at once");
+    for client in &mut clients {
+        client.send(&client.unroll(0, 0)).await;
+        assert_eq!(client.ack().await.outcome(), Outcome::Accepted);
+    }
+    assert_eq!(server.learner.actors.list().len(), clients.len());
+    assert_eq!(server.learner.ledger.totals().in_flight, 4 * clients.len() as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
