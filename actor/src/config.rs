@@ -41,7 +41,7 @@ pub enum StateMode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ActorConfig {
-    /// Stable name; two actors need two names.
+    /// Stable name; two actors need two names. `{host}` in it stands for the name of the machine or container.
     pub id: String,
     /// URL of the envserver.
     pub envserver: String,

@@ -184,12 +184,7 @@ fn unix_seconds() -> f64 {
 
 /// Creates `events.out.tfevents.<unix>.<host>`, with a number behind it where a restart was that quick.
 fn create_event_file(dir: &Path) -> Result<(File, PathBuf), EventLogError> {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty() && !name.contains('/'))
-        .unwrap_or_else(|| "localhost".to_owned());
-    let stem = format!("events.out.tfevents.{:010}.{host}", unix_seconds() as u64);
+    let stem = format!("events.out.tfevents.{:010}.{}", unix_seconds() as u64, vpt_runtime::host::name());
     for attempt in 0..NAMES_PER_SECOND {
         let name = if attempt == 0 { stem.clone() } else { format!("{stem}.{attempt}") };
         let path = dir.join(name);

@@ -13,7 +13,7 @@
 //! - [`faults`]: delays on purpose, for tests of the system
 //! - [`backoff`], [`counter_hash`]: retry delays and the hash that seeds them
 //! - [`atomic_file`]: files that are whole or absent
-//! - [`exit`], [`build_info`]: exit codes, and what this binary is
+//! - [`exit`], [`build_info`], [`host`]: exit codes, what this binary is and where it runs
 
 pub mod atomic_file;
 pub mod backoff;
@@ -23,6 +23,7 @@ pub mod config;
 pub mod counter_hash;
 pub mod exit;
 pub mod faults;
+pub mod host;
 pub mod metrics;
 pub mod net;
 pub mod open_files;

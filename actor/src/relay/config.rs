@@ -12,7 +12,7 @@ const MAX_SECONDS: f64 = 86_400.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RelayConfig {
-    /// Name under which it asks upstream.
+    /// Name under which it asks upstream; `{host}` in it stands for the name of the machine or container.
     pub id: String,
     /// Address of the weights service.
     pub listen: String,

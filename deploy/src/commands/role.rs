@@ -9,7 +9,7 @@ use vpt_actor::ActorSetup;
 use vpt_actor::relay::RelaySetup;
 use vpt_learner::LearnerSetup;
 use vpt_runtime::security::{Role, SecurityConfig};
-use vpt_runtime::{Listeners, Security, config, net, open_files, shutdown};
+use vpt_runtime::{Listeners, Security, config, host, net, open_files, shutdown};
 
 use super::Usage;
 use crate::run_config::RunConfig;
@@ -33,7 +33,8 @@ pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::R
 }
 
 /// Runs an actor until it is told to stop.
-pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+pub(crate) async fn actor(mut run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    run.actor.id = host::fill_in(&run.actor.id);
     run.faults.start()?;
     let listeners = Listeners {
         security: security(&run.security, Role::Actor)?,
@@ -50,7 +51,8 @@ pub(crate) async fn actor(run: RunConfig, exit_with_parent: bool) -> anyhow::Res
 }
 
 /// Runs a relay until it is told to stop.
-pub(crate) async fn relay(run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+pub(crate) async fn relay(mut run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+    run.relay.id = host::fill_in(&run.relay.id);
     let listeners = Listeners {
         security: security(&run.security, Role::Relay)?,
         grpc: Some(net::bind(&run.relay.listen, "relay.listen")?),
