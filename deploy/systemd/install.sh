@@ -101,8 +101,8 @@ if [ -z "$root" ]; then
     as_root sh -c "getent passwd vpt >/dev/null || useradd --system --home-dir /var/lib/vpt --shell /usr/sbin/nologin vpt"
 fi
 as_root mkdir -p "$root/"
-# A running binary cannot be written over, but its name can be given to another.
-as_root tar --extract --unlink-first --no-overwrite-dir --no-same-owner --directory "$root/"
+# Replaces files rather than writing over them: a running binary keeps its own.
+as_root tar --extract --no-overwrite-dir --no-same-owner --directory "$root/"
 if [ -z "$root" ]; then
     [ ! -d /etc/vpt/certs ] || as_root chgrp -R vpt /etc/vpt/certs
     as_root systemctl daemon-reload
@@ -111,5 +111,8 @@ if [ -z "$root" ]; then
 fi
 echo "$(hostname): installed $*"
 '
-# shellcheck disable=SC2029 # The quoting is for the machine.
-tar --create --directory "$stage" etc usr | ${SSH:-ssh} "$host" "sh -c $(printf '%q' "$remote") vpt $(printf '%q ' "$root" "${units[@]}")"
+# For any shell on the machine.
+quoted() { printf "'%s' " "${1//\'/\'\\\'\'}"; }
+command="sh -c $(quoted "$remote")vpt $(quoted "$root")"
+for name in "${units[@]}"; do command+=$(quoted "$name"); done
+tar --create --directory "$stage" etc usr | ${SSH:-ssh} "$host" "$command"
