@@ -8,7 +8,7 @@ from pathlib import Path
 
 from report import Context, Report
 
-MODULES = ["render", "schemas", "dry_run", "semantics", "binary", "compose", "prometheus", "units", "hosts", "images"]
+MODULES = ["render", "schemas", "dry_run", "semantics", "binary", "compose", "prometheus", "units", "hosts", "day_two", "images"]
 
 
 def main():
