@@ -6,15 +6,14 @@ import re
 import subprocess
 
 import model
-from report import Fault, Skip, must
+from report import Fault, must
 
 ROLES = ["learner", "actor", "relay", "envserver"]
 
 
 def ask(context, role, run_file, variables):
     """How long the role takes to end; a Fault when the settings are not usable."""
-    if not context.vpt.is_file():
-        raise Skip(f"{context.vpt} is missing: cargo build --locked")
+    context.need_binary()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VPT__")} | variables
     command = [context.vpt, role, "--config", run_file, "--check-config"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
@@ -66,16 +65,14 @@ def overdue(context, objects, label):
 
 
 def containers(context):
-    if not context.rendered:
-        raise Skip("nothing was rendered")
+    context.need_rendered()
     must([problem for name, objects in context.rendered.items() for problem in overdue(context, objects, name)])
     return f"{len(context.rendered)} renderings"
 
 
 def mistakes(context):
     """A grace that is too short and a setting that no role knows must both be found."""
-    if not context.rendered:
-        raise Skip("nothing was rendered")
+    context.need_rendered()
     import copy
 
     short, unknown = copy.deepcopy(context.rendered["base"]), copy.deepcopy(context.rendered["base"])

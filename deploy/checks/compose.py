@@ -6,7 +6,7 @@ import re
 import yaml
 
 from binary import ask
-from report import Fault, Skip, must, run
+from report import Fault, Missing, Skip, must, run
 
 FILES = ["compose.yaml", "gpu.yaml", "monitoring.yaml"]
 
@@ -18,7 +18,7 @@ def load(context, name):
 def schema(context):
     checker = [context.work / "venv/bin/check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
     if not checker[0].exists():
-        raise Skip("check-jsonschema is not installed: deploy/checks/install.sh")
+        raise Missing("check-jsonschema")
     run([*checker, *(context.root / "deploy/compose" / name for name in FILES)])
     wrong = load(context, "compose.yaml")
     wrong["services"]["learner"]["stop_grace_perod"] = "75s"

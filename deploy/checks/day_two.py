@@ -5,7 +5,7 @@ import shutil
 import socket
 
 from processes import Processes, balanced, connected, sequence, status, until
-from report import Fault, Skip, run
+from report import Fault, run
 
 
 def free_address():
@@ -18,8 +18,7 @@ class Run:
     """A learner, an envserver and an actor on this machine, each with a folder of certificates, or none."""
 
     def __init__(self, context, name):
-        if not context.vpt.is_file():
-            raise Skip(f"{context.vpt} is missing: cargo build --locked")
+        context.need_binary()
         self.context, self.folder = context, context.work / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)

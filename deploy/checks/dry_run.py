@@ -3,7 +3,7 @@
 import yaml
 
 import stub_api
-from report import Fault, Skip, run
+from report import Fault, run
 from schemas import unique
 
 
@@ -18,8 +18,7 @@ def apply(context, server, name, objects):
 
 
 def dry_run(context):
-    if not context.rendered:
-        raise Skip("nothing was rendered")
+    context.need_rendered()
     server = stub_api.serve()
     try:
         objects = unique(item for objects in context.rendered.values() for item in objects)

@@ -58,8 +58,7 @@ class Network:
 def several_hosts(context):
     if os.geteuid() != 0:
         raise Skip("network namespaces need root")
-    if not context.vpt.is_file():
-        raise Skip(f"{context.vpt} is missing: cargo build --locked")
+    context.need_binary()
     folder = context.work / "hosts"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

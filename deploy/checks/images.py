@@ -11,7 +11,7 @@ import time
 import yaml
 
 from processes import balanced, connected, sequence, until
-from report import Fault, Skip, run
+from report import Fault, Missing, Skip, run
 
 LARGEST_ACTOR = 40 << 20
 
@@ -43,7 +43,7 @@ class Engine:
             raise Skip("a Docker engine of one's own needs root")
         for tool in ("docker", "dockerd", "iptables"):
             if shutil.which(tool) is None:
-                raise Skip(f"{tool} is not installed: deploy/checks/install.sh")
+                raise Missing(tool)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         command = ["dockerd", "--data-root", self.folder / "data", "--exec-root", self.folder / "exec", "--pidfile",
@@ -166,8 +166,7 @@ def build(context, engine):
 
 
 def containers(context):
-    if not context.vpt.is_file():
-        raise Skip(f"{context.vpt} is missing: cargo build --locked")
+    context.need_binary()
     with Engine(context.work / "docker") as engine:
         size = build(context, engine)
         if size > LARGEST_ACTOR:

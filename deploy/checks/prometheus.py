@@ -6,14 +6,14 @@ import shutil
 import yaml
 
 from model import of_kind
-from report import Fault, Skip, must, run
+from report import Fault, Missing, must, run
 
 RULE = "deploy/k8s/components/monitoring/prometheusrule.yaml"
 
 
 def promtool(context, *arguments):
     if shutil.which("promtool") is None:
-        raise Skip("promtool is not installed: deploy/checks/install.sh")
+        raise Missing("promtool")
     folder = context.root / "deploy/monitoring"
     if not (folder / "rules").is_dir():
         raise Fault("deploy/monitoring/rules is missing")
@@ -62,8 +62,7 @@ def prometheus_rule(context):
 
 def dashboards(context):
     """Every dashboard reaches the cluster, whole and labelled."""
-    if not context.rendered:
-        raise Skip("nothing was rendered")
+    context.need_rendered()
     files = {path.name: path.read_text() for path in (context.root / "deploy/monitoring/grafana/dashboards").glob("*.json")}
     found = {}
     for item in of_kind(context.rendered["prod"], "ConfigMap"):
@@ -78,8 +77,7 @@ def dashboards(context):
 
 def autoscaling(context):
     """What the autoscaler asks for is recorded, by a rule whose name says what it is."""
-    if not context.rendered:
-        raise Skip("nothing was rendered")
+    context.need_rendered()
     recorded = {rule["record"] for path in rule_files(context) for group in yaml.safe_load(path.read_text())["groups"]
                 for rule in group["rules"] if "record" in rule}
     asked = [trigger["metadata"]["query"] for item in of_kind(context.rendered["prod"], "ScaledObject")

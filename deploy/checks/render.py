@@ -17,7 +17,7 @@ COMBINATIONS = {
     "base-relays-separate-mtls": ["relays", "envserver-separate", "mtls", "cert-manager"],
     "base-spot-autoscale": ["spot", "monitoring", "autoscale"],
     "base-jobset": ["jobset"],
-    "base-jobset-relays-mtls": ["jobset", "relays", "mtls", "cert-manager", "monitoring"],
+    "base-jobset-relays-mtls": ["relays", "jobset", "mtls", "cert-manager", "monitoring"],
 }
 
 
@@ -70,8 +70,7 @@ def bare(item):
 
 
 def snapshot(context):
-    if not context.rendered:
-        raise Skip("nothing was rendered")
+    context.need_rendered()
     path = context.root / "deploy/checks/objects.txt"
     found = listing(context.rendered)
     if context.write:

@@ -15,6 +15,13 @@ class Skip(Exception):
     """This machine cannot make the check; the text says what it lacks."""
 
 
+class Missing(Skip):
+    """A tool is not there that install.sh brings."""
+
+    def __init__(self, tool):
+        super().__init__(f"{tool} is not installed: deploy/checks/install.sh")
+
+
 @dataclass
 class Context:
     """What checks work on."""
@@ -25,11 +32,20 @@ class Context:
     write: bool = False  # bring generated files up to date instead of comparing
     rendered: dict = field(default_factory=dict)  # name -> objects, filled by render.py
 
+    def need_rendered(self):
+        if not self.rendered:
+            raise Skip("nothing was rendered")
+
+    def need_binary(self):
+        if not self.vpt.is_file():
+            raise Skip(f"{self.vpt} is missing: cargo build --locked")
+
 
 @dataclass
 class Report:
     """Counts of what was found."""
 
+    installed: bool  # install.sh has run: what it brings has to be there
     passed: int = 0
     failed: int = 0
     skipped: int = 0
@@ -39,6 +55,10 @@ class Report:
         try:
             said = check(context) or ""
         except Skip as reason:
+            if self.installed and isinstance(reason, Missing):
+                self.failed += 1
+                print(f"FAIL {name}: {reason}", flush=True)
+                return
             self.skipped += 1
             print(f"SKIP {name}: {reason}", flush=True)
             return

@@ -4,7 +4,7 @@ their schemas that are used here (crds/*.json). An unknown field is an error: th
 import copy
 import json
 
-from report import Fault, Skip, must
+from report import Fault, Missing, must
 
 # The oldest that is supported, and the newest that schemas are known for.
 VERSIONS = ["1.31", "1.37"]
@@ -70,7 +70,7 @@ def available():
         import jsonschema  # noqa: F401
         import kubernetes_validate  # noqa: F401
     except ImportError as error:
-        raise Skip(f"Python's {error.name} is not installed: deploy/checks/install.sh") from error
+        raise Missing(f"Python's {error.name}") from error
 
 
 def unique(objects):
@@ -83,8 +83,7 @@ def unique(objects):
 
 def strict(context):
     available()
-    if not context.rendered:
-        raise Skip("nothing was rendered")
+    context.need_rendered()
     objects = unique(item for objects in context.rendered.values() for item in objects)
     must(problems_of(objects, custom(context)))
     return f"{len(objects)} objects, versions {' and '.join(VERSIONS)}"
@@ -93,8 +92,7 @@ def strict(context):
 def mistyped(context):
     """One wrong field in each kind of object must be found, or the check above shows nothing."""
     available()
-    if not context.rendered:
-        raise Skip("nothing was rendered")
+    context.need_rendered()
     schemas, tried = custom(context), {}
     for objects in context.rendered.values():
         for item in objects:

@@ -5,7 +5,7 @@ import tomllib
 
 import rules
 from mutations import MUTATIONS
-from report import Fault, Skip, must
+from report import Fault, must
 
 
 def release(context):
@@ -14,8 +14,7 @@ def release(context):
 
 
 def semantics(context):
-    if not context.rendered:
-        raise Skip("nothing was rendered")
+    context.need_rendered()
     rules.images.version = release(context)
     problems = []
     for name, objects in context.rendered.items():
@@ -26,8 +25,7 @@ def semantics(context):
 
 
 def mutations(context):
-    if not context.rendered:
-        raise Skip("nothing was rendered")
+    context.need_rendered()
     rules.images.version = release(context)
     by_name = {rule.__name__: rule for rule in rules.RULES}
     missed = []

@@ -11,7 +11,7 @@ import subprocess
 
 from binary import ask
 from processes import Processes, balanced, connected, sequence, status, until
-from report import Fault, Skip, must, run
+from report import Fault, Missing, Skip, must, run
 
 LEARNER = "127.0.0.1:50051"
 CLONE_NEWNET = 0x40000000
@@ -19,7 +19,7 @@ CLONE_NEWNET = 0x40000000
 
 def verify(context):
     if shutil.which("systemd-analyze") is None:
-        raise Skip("systemd-analyze is not installed: deploy/checks/install.sh")
+        raise Missing("systemd-analyze")
     folder = context.work / "units"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -58,7 +58,7 @@ class SshServer:
     def __enter__(self):
         sshd = shutil.which("sshd")
         if sshd is None:
-            raise Skip("sshd is not installed: deploy/checks/install.sh")
+            raise Missing("sshd")
         for key in ("host", "user"):
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / key])
         shutil.copy(self.folder / "user.pub", self.folder / "authorized")
@@ -142,14 +142,13 @@ def enter(space, root):
 def installed(context):
     if os.geteuid() != 0:
         raise Skip("a root and a network of its own need root")
-    if not context.vpt.is_file():
-        raise Skip(f"{context.vpt} is missing: cargo build --locked")
+    context.need_binary()
     folder = context.work / "installed"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    root = folder / "root"
+    root = folder / "system"
     # The libraries of a machine, and then what is installed on it.
-    run([context.root / "deploy/docker/rootfs.sh", context.vpt, root])
+    run([context.root / "deploy/docker/rootfs.sh", context.vpt, folder])
     (root / "var/lib/vpt").mkdir(parents=True)
     install(context, root, folder)
     names = ["vpt-learner.service", "vpt-envserver.service", "vpt-actor@0.service", "vpt-actor@1.service"]

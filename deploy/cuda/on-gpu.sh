@@ -6,7 +6,7 @@
 #   deploy/cuda/on-gpu.sh [FOLDER]         FOLDER is target/cuda/bundle unless given
 #   STEPS=20 BATCH=16 deploy/cuda/on-gpu.sh
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 folder=${1:-target/cuda/bundle}
 
 packages=$(python3 -c 'import nvidia; print("\n".join(nvidia.__path__))' 2>/dev/null | head -n 1)
