@@ -8,7 +8,7 @@ from pathlib import Path
 
 from report import Context, Report
 
-MODULES = ["scripts", "render", "schemas", "dry_run", "semantics", "binary", "compose", "prometheus", "units", "hosts", "day_two", "images"]
+MODULES = ["scripts", "render", "schemas", "dry_run", "semantics", "binary", "compose", "prometheus", "units", "hosts", "day_two", "certificates", "images"]
 
 
 def main():
@@ -17,7 +17,7 @@ def main():
     parser.add_argument("--work", default="target/deploy-checks", help="folder for what the checks write (target/deploy-checks)")
     parser.add_argument("--installed", action="store_true", help="fail, not skip, where a tool is missing that install.sh brings")
     parser.add_argument("--write", action="store_true", help="bring generated files up to date instead of comparing")
-    parser.add_argument("modules", nargs="*", default=MODULES, help=f"which of: {', '.join(MODULES)}; those up to prometheus need render")
+    parser.add_argument("modules", nargs="*", default=MODULES, help=f"which of: {', '.join(MODULES)}; those up to prometheus, and certificates, need render")
     options = parser.parse_args()
     root = Path(__file__).resolve().parents[2]
     work = (root / options.work).resolve()
