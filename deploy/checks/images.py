@@ -1,17 +1,16 @@
-"""Images built from the host's binary and the services of compose.yaml started from them by a real Docker engine, with the
-settings they have there: found by name, made more and fewer, drained by SIGTERM, and the learner moved to a new container."""
+"""Images built from the host's binary, and containers started from them by a real Docker engine as compose.yaml and the overlay
+`dev` say: found by name, made more and fewer, drained by SIGTERM, and the learner moved to a new container."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import time
 
 import yaml
 
+from engine import Engine, build
+from pods import overlay
 from processes import balanced, connected, sequence, until
-from report import Fault, Missing, Skip, run
+from report import Fault
 
 LARGEST_ACTOR = 40 << 20
 
@@ -26,68 +25,11 @@ SMALL = {
 }
 
 
-class Engine:
-    """A Docker engine of this check's own; everything it made is gone when the block ends."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        # Paths of sockets are short.
-        self.socket = f"/run/vpt-check-{os.getpid()}.sock"
-
-    def docker(self, *arguments, timeout=180):
-        environment = os.environ | {"DOCKER_BUILDKIT": "0", "DOCKER_HOST": f"unix://{self.socket}"}
-        return run(["docker", *arguments], env=environment, timeout=timeout).strip()
-
-    def __enter__(self):
-        if os.geteuid() != 0:
-            raise Skip("a Docker engine of one's own needs root")
-        for tool in ("docker", "dockerd", "iptables"):
-            if shutil.which(tool) is None:
-                raise Missing(tool)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        command = ["dockerd", "--data-root", self.folder / "data", "--exec-root", self.folder / "exec", "--pidfile",
-                   self.folder / "pid", "--host", f"unix://{self.socket}", "--storage-driver=vfs", "--bridge=none",
-                   "--iptables=false"]
-        with open(self.folder / "dockerd.log", "wb") as log:
-            self.process = subprocess.Popen([str(part) for part in command], stdout=log, stderr=log)
-        try:
-            until("the engine", self.answers, 60)
-        except Fault as fault:
-            self.__exit__()
-            raise Skip(f"no Docker engine can be started here: {self.log()}") from fault
-        return self
-
-    def answers(self):
-        try:
-            return self.docker("version", "--format", "{{.Server.Version}}")
-        except Fault:
-            return None
-
-    def log(self):
-        lines = (self.folder / "dockerd.log").read_text().splitlines()
-        return lines[-1][-300:] if lines else "it said nothing"
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            for name in self.names():
-                subprocess.run(["docker", "--host", f"unix://{self.socket}", "rm", "--force", name], capture_output=True)
-            self.process.terminate()
-        self.process.wait()
-        shutil.rmtree(self.folder / "data", ignore_errors=True)
-
-    def names(self):
-        try:
-            return self.docker("ps", "--all", "--quiet").split()
-        except Fault:
-            return []
-
-
 class Project:
     """compose.yaml, as far as it is used here."""
 
-    def __init__(self, context, engine):
-        path = context.root / "deploy/compose/compose.yaml"
+    def __init__(self, root, engine):
+        path = root / "deploy/compose/compose.yaml"
         self.engine, self.services = engine, yaml.safe_load(path.read_text())["services"]
         self.run_file = (path.parent / "../runs/cluster.toml").resolve()
         self.started = {}
@@ -113,32 +55,12 @@ class Project:
         self.started[name] = service
 
     def healthy(self, name):
-        # The image's own health check, by hand: the engine asks every few seconds only.
-        until(f"{name} to be healthy", lambda: self.well(name))
-
-    def well(self, name):
-        try:
-            self.engine.docker("exec", name, "/usr/bin/vpt", "healthcheck")
-            return True
-        except Fault:
-            if self.engine.docker("inspect", "--format", "{{.State.Running}}", name) != "true":
-                raise Fault(f"{name} has ended: {self.tail(name)}") from None
-            return False
-
-    def tail(self, name):
-        environment = os.environ | {"DOCKER_HOST": f"unix://{self.engine.socket}"}
-        done = subprocess.run(["docker", "logs", "--tail", "5", name], capture_output=True, text=True, env=environment)
-        return (done.stdout + done.stderr)[-1500:]
+        self.engine.wait_until_well(name)
 
     def stop(self, name):
-        """Stops one as `docker compose down` does: it has to end by itself, and well."""
-        grace = self.services[self.started.pop(name)]["stop_grace_period"].removesuffix("s")
+        """Stops one as `docker compose down` does, and says how long that took."""
         began = time.monotonic()
-        self.engine.docker("stop", "--time", grace, name)
-        code = self.engine.docker("inspect", "--format", "{{.State.ExitCode}}", name)
-        if code != "0":
-            raise Fault(f"{name} ended with {code} after SIGTERM: {self.tail(name)}")
-        self.engine.docker("rm", name)
+        self.engine.stop(name, int(self.services[self.started.pop(name)]["stop_grace_period"].removesuffix("s")))
         return time.monotonic() - began
 
     def status(self):
@@ -156,44 +78,39 @@ class Project:
         return said if said and len(connected(said)) == actors and sequence(said) > version else None
 
 
-def build(context, engine):
-    folder = context.work / "rootfs"
-    shutil.rmtree(folder, ignore_errors=True)
-    run([context.root / "deploy/docker/rootfs.sh", context.vpt, folder])
-    tags = ["--tag", "vpt/actor:0.1.0", "--tag", "vpt/learner:0.1.0"]
-    engine.docker("build", "--file", context.root / "deploy/docker/Dockerfile.offline", *tags, folder, timeout=600)
-    return int(engine.docker("image", "inspect", "--format", "{{.Size}}", "vpt/actor:0.1.0"))
+def compose(engine, root):
+    project = Project(root, engine)
+    for service in ("demonstrations", "clone"):
+        project.once(service)
+    for service in ("learner", "relay"):
+        project.start(service)
+        project.healthy(service)
+    for number in (1, 2):
+        project.start("actor", f"actor-{number}")
+    said = until("two actors", lambda: project.reached(2, (0, 0)))
+    project.start("actor", "actor-3")
+    said = until("a third actor", lambda: project.reached(3, sequence(said)))
+    drained = project.stop("actor-3")
+    said = until("two again", lambda: project.reached(2, sequence(said)))
+    # To a new container, as to another machine with the same disk: the version goes on, and so do the actors.
+    project.stop("learner")
+    project.start("learner")
+    project.healthy("learner")
+    said = until("the learner to go on", lambda: project.reached(2, sequence(said)))
+    for name in ("actor-1", "actor-2", "relay", "learner"):
+        project.stop(name)
+    return f"compose: an actor drained in {drained:.1f} s, version {sequence(said)}"
 
 
 def containers(context):
     context.need_binary()
+    context.need_rendered()
     with Engine(context.work / "docker") as engine:
         size = build(context, engine)
         if size > LARGEST_ACTOR:
             raise Fault(f"the actor's image has {size / 2**20:.1f} MiB, more than {LARGEST_ACTOR >> 20}")
-        project = Project(context, engine)
-        for service in ("demonstrations", "clone"):
-            project.once(service)
-        project.start("learner")
-        project.healthy("learner")
-        for service in ("envserver", "relay"):
-            project.start(service)
-            project.healthy(service)
-        for number in (1, 2):
-            project.start("actor", f"actor-{number}")
-        said = until("two actors", lambda: project.reached(2, (0, 0)))
-        project.start("actor", "actor-3")
-        said = until("a third actor", lambda: project.reached(3, sequence(said)))
-        drained = project.stop("actor-3")
-        said = until("two again", lambda: project.reached(2, sequence(said)))
-        # To a new container, as to another machine with the same disk: the version goes on, and so do the actors.
-        project.stop("learner")
-        project.start("learner")
-        project.healthy("learner")
-        said = until("the learner to go on", lambda: project.reached(2, sequence(said)))
-        for name in ("actor-1", "actor-2", "relay", "envserver", "learner"):
-            project.stop(name)
-    return f"actor image {size / 2**20:.1f} MiB, an actor drained in {drained:.1f} s, version {sequence(said)}"
+        said = [compose(engine, context.root), overlay(engine, context.work, context.rendered["dev"], SMALL)]
+    return f"actor image {size / 2**20:.1f} MiB; {'; '.join(said)}"
 
 
 def dockerfile(context):

@@ -64,7 +64,7 @@ def of_kind(objects, *kinds):
     return [item for item in objects if item["kind"] in kinds]
 
 
-def settings(objects, container):
+def settings(objects, container, pod="pod-0"):
     """The VPT__ variables of a container, as kubelet would set them."""
     maps = {item["metadata"]["name"]: item.get("data", {}) for item in of_kind(objects, "ConfigMap")}
     found = {}
@@ -76,7 +76,7 @@ def settings(objects, container):
         else:
             # Names of pods are text, everything else that is asked for here is a number.
             path = entry["valueFrom"]["fieldRef"]["fieldPath"]
-            found[entry["name"]] = "pod-0" if path == "metadata.name" else "0"
+            found[entry["name"]] = pod if path == "metadata.name" else "0"
     return found
 
 

@@ -110,6 +110,9 @@ pub struct ActorArgs {
     /// What every role takes.
     #[command(flatten)]
     pub role: RoleArgs,
+    /// Also serve the worlds, inside this process and to it alone; `actor.envserver` does not count then.
+    #[arg(long)]
+    pub with_envserver: bool,
 }
 
 /// Who plays.

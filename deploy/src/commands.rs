@@ -79,7 +79,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Actor(args) => {
             let Some(config) = load_role(&args.role.config, Role::Actor)? else { return Ok(()) };
             telemetry::init("actor");
-            serve(role::actor(config, args.role.exit_with_parent))
+            serve(role::actor(config, args.with_envserver, args.role.exit_with_parent))
         }
         Command::Relay(args) => {
             let Some(config) = load_role(&args.config, Role::Relay)? else { return Ok(()) };

@@ -12,6 +12,7 @@ use vpt_runtime::security::{Role, SecurityConfig};
 use vpt_runtime::{Listeners, Security, config, host, net, open_files, shutdown};
 
 use super::Usage;
+use super::worlds::Worlds;
 use crate::run_config::RunConfig;
 
 /// Runs a learner until training ends or it is told to stop.
@@ -33,9 +34,21 @@ pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::R
 }
 
 /// Runs an actor until it is told to stop.
-pub(crate) async fn actor(mut run: RunConfig, exit_with_parent: bool) -> anyhow::Result<()> {
+pub(crate) async fn actor(
+    mut run: RunConfig,
+    with_envserver: bool,
+    exit_with_parent: bool,
+) -> anyhow::Result<()> {
     run.actor.id = host::fill_in(&run.actor.id);
     run.faults.start()?;
+    // Outlives the actor, whose last steps it plays.
+    let worlds = match with_envserver {
+        true => Some(Worlds::embedded(&run, security(&run.security, Role::Envserver)?)?),
+        false => None,
+    };
+    if let Some(worlds) = &worlds {
+        run.actor.envserver.clone_from(&worlds.address);
+    }
     let listeners = Listeners {
         security: security(&run.security, Role::Actor)?,
         grpc: None,

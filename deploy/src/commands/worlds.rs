@@ -24,18 +24,24 @@ impl Worlds {
             let security = role::security(&config.security, Role::Actor)?;
             return Ok(Self { address, security, _stop: None });
         }
+        Self::embedded(config, Security::loopback())
+    }
+
+    /// A server inside this process on free loopback ports, whose connections are protected by `security`.
+    pub(crate) fn embedded(config: &RunConfig, security: Security) -> anyhow::Result<Self> {
         let grpc = net::bind("127.0.0.1:0", "envserver.listen")?;
+        // Its metrics are in this process's own ops port too.
         let ops = net::bind("127.0.0.1:0", "envserver.ops_listen")?;
         let address = format!("http://{}", grpc.local_addr().context("embedded envserver has no address")?);
         let stop = CancellationToken::new();
         let token = stop.clone();
         let config = config.envserver.clone();
+        let listeners = Listeners { grpc: Some(grpc), ops, security: security.clone() };
         tokio::spawn(async move {
-            let listeners = Listeners { grpc: Some(grpc), ops, security: Security::loopback() };
             if let Err(error) = vpt_envserver::run(config, listeners, token).await {
                 tracing::error!(%error, "embedded envserver stopped");
             }
         });
-        Ok(Self { address, security: Security::loopback(), _stop: Some(stop.drop_guard()) })
+        Ok(Self { address, security, _stop: Some(stop.drop_guard()) })
     }
 }
