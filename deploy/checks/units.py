@@ -113,7 +113,7 @@ def install(context, root, folder):
     with SshServer(folder) as server:
         command = [context.root / "deploy/systemd/install.sh", "--learner", LEARNER, "--run",
                    context.root / "deploy/checks/small_run.toml", "--binary", context.vpt, "--certs", folder / "certs",
-                   "--actors", "2", "--root", root, f"{os.environ.get('USER', 'root')}@127.0.0.1", "learner", "actor"]
+                   "--actors", "2", "--root", root, f"{os.environ.get('USER', 'root')}@127.0.0.1", "learner", "bootstrap", "actor"]
         environment = os.environ | {"SSH": server.command()}
         until("the machine to be installed", lambda: attempt(command, environment), 60)
 
@@ -153,7 +153,11 @@ def installed(context):
     install(context, root, folder)
     names = ["vpt-learner.service", "vpt-envserver.service", "vpt-actor@0.service", "vpt-actor@1.service"]
     units = {name: Unit(root, name) for name in names}
-    must([problem for unit in units.values() for problem in overdue(context, unit, root)])
+    bootstrap = Unit(root, "vpt-bootstrap.service")
+    must([problem for unit in [*units.values(), bootstrap] for problem in overdue(context, unit, root)])
+    alone = {key: bootstrap.variables().get(key) for key in ("VPT__SECURITY__MODE", "VPT__LEARNER__LISTEN")}
+    if alone != {"VPT__SECURITY__MODE": "loopback", "VPT__LEARNER__LISTEN": "127.0.0.1:0"}:
+        raise Fault(f"vpt-bootstrap.service talks to others: {alone}")
 
     space = f"vpt-units-{os.getpid()}"
     try:

@@ -4,7 +4,8 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use vpt_tests::cluster::{Cluster, PATIENCE, Role, metric};
+use vpt_tests::cluster::{Cluster, PATIENCE, Role, free_address, metric};
+use vpt_tests::process::{Process, outcome, vpt};
 use vpt_tests::wait::wait_until;
 
 const ONWARD: u64 = 2000;
@@ -158,4 +159,33 @@ fn half_open_actors_are_given_up_and_replaced() {
     cluster.process("actor-1").signal(Signal::SIGSTOP);
     cluster.train_on(ONWARD);
     assert_eq!(cluster.learner_metric("vpt_learner_ledger_imbalance_env_steps"), Some(0.0));
+}
+
+#[test]
+fn an_actor_serves_its_own_worlds_and_a_healthcheck_asks_it() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mut cluster = Cluster::start(dir.path(), 1, &[]);
+    // The worlds of the run are away: only its own are left to the actor.
+    let envserver = cluster.names(Role::Envserver).remove(0);
+    cluster.kill(&envserver);
+    let ops = free_address();
+    let run = dir.path().join("run.toml").display().to_string();
+    let sets = [
+        "actor.id=alone-{host}".to_owned(),
+        format!("actor.ops_listen={ops}"),
+        format!("actor.learner=http://{}", cluster.learner_address()),
+    ];
+    let mut arguments = vec!["actor", "--with-envserver", "--config", &run];
+    sets.iter().for_each(|set| arguments.extend(["--set", set]));
+    let mut actor = Process::start(&arguments, &dir.path().join("alone.log"));
+    cluster.train_on(ONWARD);
+    let name = cluster.status().expect("the learner answers").actors.remove(0).actor_id;
+    assert!(name.starts_with("alone-") && !name.contains('{'), "{name}");
+    let asked = |probe| outcome(&vpt(&["healthcheck", "--ops", &ops, "--probe", probe]));
+    assert_eq!(asked("ready"), (0, "ready\n".to_owned()));
+    assert_eq!(asked("live"), (0, "live\n".to_owned()));
+    actor.signal(Signal::SIGTERM);
+    assert_eq!(actor.wait(PATIENCE), 0, "{}", actor.output());
+    let (code, text) = asked("live");
+    assert_eq!(code, 1, "{text}");
 }
