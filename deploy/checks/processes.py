@@ -9,7 +9,7 @@ import time
 from report import Fault
 
 # For anything to happen, in seconds: a loaded machine is slow.
-PATIENCE = 120
+PATIENCE = 240
 
 
 def until(what, condition, seconds=PATIENCE):
