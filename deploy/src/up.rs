@@ -86,6 +86,7 @@ pub async fn run(config: RunConfig, out: Option<PathBuf>) -> anyhow::Result<()> 
 
 async fn stages(run: &mut Run) -> anyhow::Result<()> {
     println!("run {} in {}", run.config.run.name, run.dir.display());
+    println!("live page while it trains: http://{}/", run.endpoints.learner_ops);
     let envserver = run.endpoints.envserver_arguments(&run.dir);
     run.supervisor.start("envserver", envserver)?;
     for stage in Stage::all(&run.config) {

@@ -53,6 +53,8 @@ pub struct ActorInfo {
     pub reconnects: u64,
     /// The version it acts with, as it said last.
     pub acting_version: Option<Version>,
+    /// Its slots.
+    pub slots: u32,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,7 @@ struct Entry {
     stream: Option<Stream>,
     reconnects: u64,
     acting_version: Option<Version>,
+    slots: u32,
     superseded: VecDeque<u64>,
     touched: u64,
 }
@@ -151,6 +154,7 @@ impl ActorTable {
                 stream: Some(stream),
                 reconnects: 0,
                 acting_version: None,
+                slots: 0,
                 superseded: VecDeque::new(),
                 touched: number,
             };
@@ -169,6 +173,7 @@ impl ActorTable {
             connected: entry.stream.is_some(),
             reconnects: entry.reconnects,
             acting_version: entry.acting_version,
+            slots: entry.slots,
         };
         table.entries.values().map(info).collect()
     }
@@ -183,6 +188,17 @@ impl ActorTable {
     /// Actors with an open stream.
     pub fn connected(&self) -> usize {
         self.lock().connected()
+    }
+
+    /// Actors that are remembered.
+    pub(crate) fn known(&self) -> usize {
+        self.lock().entries.len()
+    }
+
+    /// Whether a connected actor of that name plays in slot number `slot`.
+    pub(crate) fn plays(&self, actor_id: &str, slot: u32) -> bool {
+        let table = self.lock();
+        table.entries.get(actor_id).is_some_and(|entry| entry.stream.is_some() && slot < entry.slots)
     }
 
     /// Forgets the actor that has been gone longest when there is no room for another.
@@ -213,6 +229,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Notes how many slots the actor has.
+    pub(crate) fn plays(&self, slots: u32) {
+        if let Some(entry) = self.table.lock().entries.get_mut(&self.actor_id) {
+            entry.slots = slots;
+        }
+    }
+
     /// Notes the version the actor acts with.
     pub(crate) fn acting(&self, version: Version) {
         if let Some(entry) = self.table.lock().entries.get_mut(&self.actor_id) {
@@ -252,6 +275,11 @@ mod tests {
         drop(new);
         assert_eq!(table.connected(), 0);
         assert_eq!(table.list()[0].reconnects, 1);
+        let again = table.connect(&key("a", 1)).unwrap();
+        again.plays(2);
+        assert!(table.plays("a", 1) && !table.plays("a", 2) && !table.plays("b", 0));
+        drop(again);
+        assert!(!table.plays("a", 1), "it is gone");
     }
 
     #[test]

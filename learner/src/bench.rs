@@ -54,6 +54,7 @@ impl Sink {
             journal: Arc::new(Journal::open(out, &JournalConfig::default())?),
             turnstile: None,
             status: Arc::new(StatusBoard::new("bench", "ppg")),
+            slots: Arc::default(),
             assignment: Assignment::here(),
             actors: ActorTable::new(admission.max_actors),
             admission,

@@ -29,7 +29,7 @@ pub enum Stage {
 impl Stage {
     /// The name used in configs, logs and the status reply.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Bc => "bc",
             Self::Ppg => "ppg",

@@ -21,7 +21,7 @@
 //! - [`ledger`]: where every env step went; [`actors`]: who is connected
 //! - [`publish`], [`version`]: published weight sets and their order
 //! - [`accounts`], [`verdict`]: where the time of every part goes, and what holds the run back
-//! - [`status`], [`metrics`], [`event_log`]: what can be seen from outside
+//! - [`status`], [`metrics`], [`event_log`]: what can be seen from outside; `live`: the page on the ops port
 //! - [`bench`]: all that takes unrolls in, without a trainer
 
 pub mod accounts;
@@ -49,6 +49,7 @@ mod intake;
 pub mod journal;
 mod lanes;
 pub mod ledger;
+mod live;
 mod log_writer;
 pub mod metrics;
 mod nonfinite;

@@ -9,6 +9,7 @@ use vpt_runtime::clock::TimeAccount;
 use vpt_runtime::metrics::{MetricSpec, TIME_BUCKETS};
 use vpt_runtime::pool_account::PoolAccount;
 
+use crate::config::Stage;
 use crate::ledger::{REASONS, Totals};
 use crate::verdict::Cause;
 use crate::version::Version;
@@ -67,6 +68,9 @@ pub const REFUSALS: &[&str] = &[
 /// Protocol versions that are spoken with actors, [`vpt_proto::limits::OLDEST_PROTOCOL_VERSION`] and up.
 pub(crate) const PROTOCOLS: &[&str] = &["2", "3"];
 
+/// Stages, by the names they have in the config.
+const STAGES: &[&str] = &[Stage::Bc.name(), Stage::Ppg.name()];
+
 /// Forms of an unroll's frames.
 const FORMS: &[&str] = &["packed", "raw"];
 
@@ -95,6 +99,8 @@ pub const SPECS: &[MetricSpec] = &[
     .labels(&[("state", INTAKE_STATES)]),
     MetricSpec::gauge("vpt_learner_verdict", "1 for what holds the run back, 0 for the rest.", "")
         .labels(&[("verdict", Cause::LABELS)]),
+    MetricSpec::gauge("vpt_learner_stage", "1 for the stage that is trained, 0 for the other.", "")
+        .labels(&[("stage", STAGES)]),
     MetricSpec::gauge("vpt_learner_queue_unrolls", "Unrolls waiting for the training thread.", ""),
     MetricSpec::gauge("vpt_learner_queue_bytes", "Memory of the waiting unrolls.", "bytes"),
     MetricSpec::gauge("vpt_learner_connected_actors", "Actors with an open push stream.", ""),
@@ -259,6 +265,13 @@ pub(crate) fn intake_account() -> PoolAccount {
 pub(crate) fn verdict(cause: Cause) {
     for label in Cause::LABELS {
         gauge!("vpt_learner_verdict", "verdict" => *label).set(f64::from(u8::from(*label == cause.label())));
+    }
+}
+
+/// The stage that is trained.
+pub(crate) fn stage(stage: Stage) {
+    for label in STAGES {
+        gauge!("vpt_learner_stage", "stage" => *label).set(f64::from(u8::from(*label == stage.name())));
     }
 }
 

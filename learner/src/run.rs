@@ -24,6 +24,7 @@ use crate::event_log::EventLog;
 use crate::frozen_policy::FrozenPolicy;
 use crate::journal::{Journal, JournalMode, Record, Replay};
 use crate::ledger::Ledger;
+use crate::live::Live;
 use crate::log_writer::LogWriter;
 use crate::nonfinite::NonFiniteGuard;
 use crate::publish::{KEPT_VERSIONS, WeightStore};
@@ -102,15 +103,19 @@ pub async fn run(
     let health = Health::new(Duration::from_secs_f64(setup.learner.heartbeat_deadline_seconds));
     let served = CancellationToken::new();
     let _stop_serving = served.clone().drop_guard();
-    let ops = tokio::spawn(OpsServer::serve(listeners.ops, handle, health.clone(), served.clone()));
+    let live = Live::default();
+    let (ops, routes) = (listeners.ops, live.routes());
+    let ops = tokio::spawn(OpsServer::serve_with(ops, handle, health.clone(), routes, served.clone()));
 
     let (preparing, stop) = (setup.clone(), shutdown.clone());
     let prepared = tokio::task::spawn_blocking(move || prepare(&preparing, &stop))
         .await
         .map_err(|_| LearnerError::Panicked { name: "preparation" })??;
     let services = services(&setup, &prepared)?;
+    metrics::stage(setup.learner.stage);
     let recorded = setup.learner.stage == Stage::Bc;
     tokio::spawn(accounts::keep(services.status.clone(), services.ledger.clone(), recorded, served.clone()));
+    tokio::spawn(live.keep(services.clone(), served.clone()));
     let grpc = listeners.grpc.map(|listener| {
         let (services, security, served) = (services.clone(), listeners.security.clone(), served.clone());
         tokio::spawn(async move { serve::serve(listener, services, &security, served, SERVE_GRACE).await })
@@ -359,6 +364,7 @@ fn services(setup: &LearnerSetup, prepared: &Prepared) -> Result<Services, Learn
         journal: prepared.journal.clone(),
         turnstile: schedule.map(|schedule| Arc::new(Turnstile::new(schedule, passed))),
         status: Arc::new(StatusBoard::new(&prepared.saved.run_id, learner.stage.name())),
+        slots: Arc::default(),
         assignment: Assignment::over(prepared.ranks.urls(), prepared.saved.places.clone()),
         actors: ActorTable::new(learner.admission.max_actors),
     })

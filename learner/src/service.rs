@@ -15,6 +15,7 @@ use crate::admission::{AdmissionConfig, UnrollSpec};
 use crate::assignment::Assignment;
 use crate::journal::Journal;
 use crate::ledger::Ledger;
+use crate::live::SlotView;
 use crate::publish::WeightStore;
 use crate::queue::UnrollQueue;
 use crate::service::push_session::Replies;
@@ -44,6 +45,8 @@ pub struct Services {
     pub(crate) turnstile: Option<Arc<Turnstile<Replies>>>,
     /// What the training thread says of itself.
     pub status: Arc<StatusBoard>,
+    /// The slots that somebody looks at.
+    pub(crate) slots: Arc<SlotView>,
     /// Which rank takes which actor's slots.
     pub assignment: Arc<Assignment>,
     /// Who is connected.

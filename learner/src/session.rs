@@ -123,8 +123,10 @@ impl Session {
 
     /// Notes scalars at `step` (env steps). A log that cannot be written costs the log, not the training.
     pub(crate) fn scalars<'a>(&self, step: u64, scalars: impl IntoIterator<Item = (&'a str, f64)>) {
+        let scalars: Vec<_> = scalars.into_iter().map(|(tag, value)| (tag.to_owned(), value)).collect();
+        self.status.note(&scalars);
         if let Some(log) = &self.log {
-            log.scalars(step, scalars.into_iter().map(|(tag, value)| (tag.to_owned(), value)).collect());
+            log.scalars(step, scalars);
         }
     }
 

@@ -1,10 +1,14 @@
-//! What the training thread is doing, for `GetStatus`.
+//! What the training thread is doing, for `GetStatus` and the live page.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::accounts::Accounts;
 use crate::version::Version;
+
+/// Tags that the newest values are kept of; items, whose names come from outside, are part of some.
+const TAGS: usize = 256;
 
 /// One moment of training.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +46,7 @@ pub struct TrainingStatus {
 pub struct StatusBoard {
     started: Instant,
     status: Mutex<TrainingStatus>,
+    scalars: Mutex<BTreeMap<String, f64>>,
     accounts: Accounts,
 }
 
@@ -54,7 +59,12 @@ impl StatusBoard {
             phase: "starting".to_owned(),
             ..TrainingStatus::default()
         };
-        Self { started: Instant::now(), status: Mutex::new(status), accounts: Accounts::new() }
+        Self {
+            started: Instant::now(),
+            status: Mutex::new(status),
+            scalars: Mutex::default(),
+            accounts: Accounts::new(),
+        }
     }
 
     /// Where the time of every part of the run goes.
@@ -77,6 +87,21 @@ impl StatusBoard {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Notes the newest values of what goes to the event log.
+    pub(crate) fn note(&self, scalars: &[(String, f64)]) {
+        let mut newest = self.scalars.lock().unwrap_or_else(PoisonError::into_inner);
+        for (tag, value) in scalars {
+            if newest.len() < TAGS || newest.contains_key(tag) {
+                newest.insert(tag.clone(), *value);
+            }
+        }
+    }
+
+    /// The newest value of every tag of the event log.
+    pub(crate) fn scalars(&self) -> BTreeMap<String, f64> {
+        self.scalars.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Seconds since the board was made.
     pub fn uptime_seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
@@ -92,6 +117,9 @@ mod tests {
         let board = StatusBoard::new("run", "ppg");
         board.update(|status| status.episodes = 7);
         board.set_phase("aux_phase");
+        board.note(&[("losses/loss".to_owned(), 1.0)]);
+        board.note(&[("losses/loss".to_owned(), 0.5)]);
+        assert_eq!(board.scalars()["losses/loss"], 0.5);
         let status = board.snapshot();
         assert_eq!((status.run_id.as_str(), status.stage.as_str()), ("run", "ppg"));
         assert_eq!((status.phase.as_str(), status.episodes), ("aux_phase", 7));

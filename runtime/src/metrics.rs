@@ -177,7 +177,7 @@ pub fn install(specs: &[&[MetricSpec]]) -> Result<MetricsHandle, MetricsError> {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     let parts = PARTS.get_or_init(Parts::default);
     // Names first: another thread may use its metrics the moment the recorder is in place.
-    parts.declare(&[build_info::BUILD_INFO, UNDECLARED])?;
+    parts.declare(COMMON)?;
     for spec in specs {
         parts.declare(spec)?;
     }
@@ -195,6 +195,9 @@ const UNDECLARED: MetricSpec = MetricSpec::counter(
     "vpt_runtime_undeclared_metrics_total",
     "Uses of metrics that no part of this process declared; always 0 unless there is a bug.",
 );
+
+/// What every process declares besides its own.
+pub const COMMON: &[MetricSpec] = &[build_info::BUILD_INFO, UNDECLARED];
 
 static METADATA: Metadata<'static> = Metadata::new(module_path!(), metrics::Level::INFO, None);
 

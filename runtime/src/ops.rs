@@ -1,4 +1,4 @@
-//! The ops port, plain HTTP: `/metrics` for Prometheus, `/livez` and `/readyz` for probes.
+//! The ops port, plain HTTP: `/metrics` for Prometheus, `/livez` and `/readyz` for probes, and what a role adds for people.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -109,8 +109,23 @@ impl OpsServer {
         health: Health,
         shutdown: CancellationToken,
     ) -> std::io::Result<()> {
+        Self::serve_with(listener, metrics, health, Router::new(), shutdown).await
+    }
+
+    /// [`serve`](Self::serve) with routes of the role's own. Nobody is asked who they are on this port: they may read,
+    /// and nothing else.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub async fn serve_with(
+        listener: TcpListener,
+        metrics: MetricsHandle,
+        health: Health,
+        routes: Router,
+        shutdown: CancellationToken,
+    ) -> std::io::Result<()> {
         let live = health.clone();
-        let router = Router::new()
+        let router = routes
             .route("/metrics", get(move || async move { exposition(metrics) }))
             .route("/livez", get(move || async move { live.livez() }))
             .route("/readyz", get(move || async move { health.readyz() }));
@@ -165,7 +180,9 @@ mod tests {
         let health = Health::new(Duration::from_secs(60));
         let token = CancellationToken::new();
         let metrics = install(&[SPECS]).unwrap();
-        let server = tokio::spawn(OpsServer::serve(listener, metrics, health.clone(), token.clone()));
+        let routes = Router::new().route("/page", get(|| async { "of the role" }));
+        let server =
+            tokio::spawn(OpsServer::serve_with(listener, metrics, health.clone(), routes, token.clone()));
 
         let text = http_get(address, "/metrics").await;
         assert!(text.starts_with("HTTP/1.1 200") && text.contains("vpt_ops_test_total 0"), "{text}");
@@ -175,6 +192,7 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 503") && text.contains("starting or draining"), "{text}");
         health.set_ready(true);
         assert!(http_get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        assert!(http_get(address, "/page").await.ends_with("of the role"));
         assert!(http_get(address, "/other").await.starts_with("HTTP/1.1 404"));
 
         // A silent connection must not hold up the end.

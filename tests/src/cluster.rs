@@ -91,6 +91,8 @@ pub enum Role {
 struct Member {
     role: Role,
     arguments: Vec<String>,
+    /// `host:port` of its ops port.
+    ops: String,
     log: PathBuf,
     process: Option<Process>,
 }
@@ -196,7 +198,9 @@ impl Cluster {
             arguments.extend(["--set".to_owned(), set]);
         }
         let log = self.dir.join(format!("{name}.log"));
-        self.members.insert(name.to_owned(), Member { role, arguments, log, process: None });
+        let ops = sets.iter().find(|(key, _)| key.ends_with(".ops_listen"));
+        let ops = ops.map(|(_, address)| address.clone()).expect("every role has an ops port");
+        self.members.insert(name.to_owned(), Member { role, arguments, ops, log, process: None });
         self.restart(name);
     }
 
@@ -216,6 +220,14 @@ impl Cluster {
     /// When there is none of that name.
     pub fn link(&self, name: &str) -> &Proxy {
         &self.links[name]
+    }
+
+    /// `host:port` of a process's ops port.
+    ///
+    /// # Panics
+    /// When there is no member of that name.
+    pub fn ops(&self, name: &str) -> &str {
+        &self.members[name].ops
     }
 
     /// A process of the run.

@@ -8,15 +8,21 @@
 //! - [`roles`]: envserver, learner and actor in the test's own process
 //! - [`learner`]: a learner's status over gRPC
 //! - [`http`]: the ops port, as Prometheus and probes see it
+//! - [`exposition`], [`promql`], [`rules`]: metrics pages, expressions and rule files, as far as tests look into them
+//! - [`tools`]: programs that may be absent
 //! - [`wait`]: waiting for a condition with a deadline and a name
 
 pub mod cluster;
+pub mod exposition;
 pub mod faults;
 pub mod http;
 pub mod learner;
 pub mod memory;
 pub mod process;
+pub mod promql;
 pub mod proxy;
 pub mod roles;
+pub mod rules;
 pub mod tiny;
+pub mod tools;
 pub mod wait;

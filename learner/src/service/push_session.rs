@@ -230,6 +230,7 @@ impl Session {
             build = hello.build.chars().take(BUILD_CHARS).collect::<String>(),
             "actor connected"
         );
+        connection.plays(hello.slots);
         Ok(Self {
             shared: shared.clone(),
             actor,
@@ -334,7 +335,11 @@ impl Session {
         let (slot, sequence) = (whole.slot, whole.sequence);
         metrics::unroll_bytes(whole.encoded.len());
         self.clock.enter("decode");
-        let (outcome, detail) = match self.check(whole).await? {
+        let checked = self.check(whole).await?;
+        if let Checked::Good(arrival) = &checked {
+            self.shared.learner.slots.offer(&arrival.received);
+        }
+        let (outcome, detail) = match checked {
             Checked::Refused(outcome, detail) => (outcome, detail),
             Checked::Good(arrival) if self.shared.learner.turnstile.is_some() => {
                 self.clock.enter("place");

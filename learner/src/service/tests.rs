@@ -60,6 +60,7 @@ impl Server {
             turnstile: schedule.map(|schedule| Arc::new(Turnstile::new(schedule, journal.next_index()))),
             journal: Arc::new(journal),
             status: Arc::new(StatusBoard::new("run", "ppg")),
+            slots: Arc::default(),
             assignment: Assignment::here(),
             actors: ActorTable::new(admission.max_actors),
             admission,
