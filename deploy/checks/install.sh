@@ -19,6 +19,10 @@ if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ]; then
     done
 fi
 
+# Debian's Python has no venv by itself.
+if ! python3 -c 'import ensurepip' 2>/dev/null && [ "$(id -u)" = 0 ]; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
+fi
 venv=target/deploy-checks/venv
 if ! cmp -s deploy/checks/requirements.txt "$venv/requirements.txt"; then
     rm -rf "$venv"
