@@ -1,14 +1,15 @@
 //! The auxiliary phase: the trunk learns the value through the auxiliary head while a KL to the policy before the phase
 //! holds the policy in place. The value normaliser stands still.
 
-use vpt_policy::{CounterRng, Policy, distribution};
+use vpt_policy::{CounterRng, Policy, RecurrentState, distribution};
 
 use crate::algo::ppg::{AuxInput, aux_loss};
-use crate::batch::{FlatOutput, scalar, to_tensor};
+use crate::batch::{FlatOutput, SequenceBatch, scalar, to_tensor};
 use crate::config::PpgConfig;
 use crate::error::LearnerError;
 use crate::experience::{Experience, concat, stack};
 use crate::nonfinite::Evidence;
+use crate::stack_ahead::stack_ahead;
 use crate::stopwatch::Stopwatch;
 use crate::training::{Phase, Trainer};
 
@@ -45,23 +46,28 @@ impl AuxPhase<'_> {
         // Its logits are recomputed per minibatch: kept, they would be 34 KB a step.
         let old = trainer.compute.policy(&trainer.config, &trainer.parameters.frozen_copy()?)?;
         let mut statistics = AuxPhaseStatistics::default();
-        let phase = trainer.counters.aux_phases;
-        'epochs: for epoch in 0..self.config.aux_epochs {
-            let mut order: Vec<usize> = (0..self.unrolls.len()).collect();
-            CounterRng::new(&[self.seed, ORDER_KEY, phase, epoch]).shuffle(&mut order);
-            if self.config.aux_max_reuse > 0 {
-                order.retain(|&i| self.unrolls[i].aux_uses < self.config.aux_max_reuse);
-            }
-            for indices in order.chunks(self.config.minibatch_unrolls) {
+        let minibatches = self.minibatches(trainer.counters.aux_phases);
+        let (size, device) = (trainer.config.image_size, trainer.compute.device.clone());
+        let mut uses = vec![0; self.unrolls.len()];
+        let unrolls = &*self.unrolls;
+        stack_ahead(
+            &minibatches,
+            self.stopwatch,
+            |indices| stack(&picked(unrolls, indices), size, &device),
+            |indices, stacked| {
                 if (self.stop)() {
-                    break 'epochs;
+                    return Ok(false);
                 }
-                self.step(trainer, &old, indices, &mut statistics)?;
-                statistics.uses += indices.len() as u64;
+                self.step(trainer, &old, indices, stacked, &mut statistics)?;
                 for &i in indices {
-                    self.unrolls[i].aux_uses += 1;
+                    uses[i] += 1;
                 }
-            }
+                Ok(true)
+            },
+        )?;
+        for (unroll, uses) in self.unrolls.iter_mut().zip(uses) {
+            statistics.uses += uses;
+            unroll.aux_uses += uses;
         }
         let count = statistics.minibatches.max(1) as f64;
         statistics.aux_value_loss /= count;
@@ -71,17 +77,29 @@ impl AuxPhase<'_> {
         Ok(statistics)
     }
 
+    /// Indices of the unrolls of every minibatch of this phase, none used more often than allowed.
+    fn minibatches(&self, phase: u64) -> Vec<Vec<usize>> {
+        let mut minibatches = Vec::new();
+        for epoch in 0..self.config.aux_epochs {
+            let mut order: Vec<usize> = (0..self.unrolls.len()).collect();
+            CounterRng::new(&[self.seed, ORDER_KEY, phase, epoch]).shuffle(&mut order);
+            if self.config.aux_max_reuse > 0 {
+                order.retain(|&i| self.unrolls[i].aux_uses + epoch < self.config.aux_max_reuse);
+            }
+            minibatches.extend(order.chunks(self.config.minibatch_unrolls).map(<[usize]>::to_vec));
+        }
+        minibatches
+    }
+
     fn step(
         &self,
         trainer: &mut Trainer,
         old: &Policy,
         indices: &[usize],
+        (batch, state): (SequenceBatch, RecurrentState),
         statistics: &mut AuxPhaseStatistics,
     ) -> Result<(), LearnerError> {
-        let unrolls: Vec<&Experience> = indices.iter().map(|&i| &self.unrolls[i]).collect();
-        let size = trainer.config.image_size;
-        let (batch, state) =
-            self.stopwatch.during("batch", || stack(&unrolls, size, &trainer.compute.device))?;
+        let unrolls = picked(self.unrolls, indices);
         let losses = self.stopwatch.during("forward", || -> Result<_, LearnerError> {
             let before = FlatOutput::new(old.forward(&batch.frames, &batch.is_first, &state)?)?;
             let output = trainer.policy.forward(&batch.frames, &batch.is_first, &state)?;
@@ -119,4 +137,8 @@ impl AuxPhase<'_> {
         statistics.grad_norm += outcome.grad_norm;
         Ok(())
     }
+}
+
+fn picked<'a>(unrolls: &'a [Experience], indices: &[usize]) -> Vec<&'a Experience> {
+    indices.iter().map(|&i| &unrolls[i]).collect()
 }

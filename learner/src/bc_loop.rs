@@ -8,10 +8,10 @@ use candle_core::{Device, Tensor};
 use vpt_policy::{Policy, RecurrentState};
 
 use crate::algo::bc::bc_loss;
-use crate::batch::{FlatOutput, Sequence, SequenceBatch, scalar, to_tensor};
-use crate::checkpoint::{LANES_FILE, Stored};
+use crate::batch::{FlatOutput, SequenceBatch, scalar, to_tensor};
+use crate::checkpoint::{Contents, Files, LANES_FILE, Stored};
 use crate::config::BcConfig;
-use crate::dataset::{Demonstrations, HostBatch, SequenceLoader, SequencePlan};
+use crate::dataset::{Demonstrations, LoadedBatch, SequenceLoader, SequencePlan};
 use crate::error::LearnerError;
 use crate::lanes;
 use crate::metrics;
@@ -51,7 +51,13 @@ pub(crate) fn run(
     };
     let mut plan = plan_over(&data, &data.training, config.batch_sequences, &config, seed);
     plan.skip(trainer.counters.bc_updates);
-    let loader = SequenceLoader::start(data.clone(), plan, own.clone(), config.prefetch)?;
+    let loader = SequenceLoader::start(
+        data.clone(),
+        plan,
+        own.clone(),
+        config.prefetch,
+        trainer.compute.device.clone(),
+    )?;
     let batch_steps = (config.batch_sequences * config.sequence_length) as u64;
     let pass_updates = data.training_steps().div_ceil(batch_steps);
     let limits = Limits { pass_updates, config: config.clone() };
@@ -158,7 +164,7 @@ impl BcLoop<'_> {
     }
 
     /// The next batch. None, where nobody else counts on this update, for another look at whether training goes on.
-    fn next_batch(&mut self) -> Result<Option<HostBatch>, LearnerError> {
+    fn next_batch(&mut self) -> Result<Option<LoadedBatch>, LearnerError> {
         let stopwatch = self.session.stopwatch.clone();
         self.session.status.set_phase("wait_data");
         loop {
@@ -178,21 +184,20 @@ impl BcLoop<'_> {
         }
         let rest = self.config.batch_sequences - self.own.len();
         let empty = RecurrentState::initial(&self.trainer.config, rest, &self.trainer.compute.device)?;
-        let lanes = lanes::to_bytes(&RecurrentState::cat(&[&self.state, &empty])?)?;
+        let state = RecurrentState::cat(&[&self.state, &empty])?;
         self.name_checkpoint();
-        self.session.last_checkpoint(self.trainer, vec![(LANES_FILE, lanes)])
+        self.session.last_checkpoint(self.trainer, vec![(LANES_FILE, contents(state))])
     }
 
     fn progress(&self) -> f64 {
         self.limits.progress(self.trainer.counters.bc_updates, self.session.seconds())
     }
 
-    fn update(&mut self, batch: &HostBatch, recent: &mut Recent) -> Result<(), LearnerError> {
+    fn update(&mut self, batch: &LoadedBatch, recent: &mut Recent) -> Result<(), LearnerError> {
         let lr = self.learning_rate();
         let stopwatch = self.session.stopwatch.clone();
-        let sequences = stopwatch.during("batch", || to_sequences(batch, self.own.len(), self.trainer))?;
         let (loss, state) = stopwatch
-            .during("forward", || share_of_loss(self.trainer, &sequences, &self.state, &batch.mask))?;
+            .during("forward", || share_of_loss(self.trainer, &batch.sequences, &self.state, &batch.mask))?;
         let outcome = self.trainer.step(Phase::Main, &loss, lr, self.config.max_grad_norm)?;
         self.state = if outcome.skipped {
             self.examine(batch)?;
@@ -213,19 +218,18 @@ impl BcLoop<'_> {
     }
 
     /// Keeps a batch that no step was taken on.
-    fn examine(&mut self, batch: &HostBatch) -> Result<(), LearnerError> {
+    fn examine(&mut self, batch: &LoadedBatch) -> Result<(), LearnerError> {
         let counters = self.trainer.counters.clone();
-        let (lanes, state) = (self.config.batch_sequences, &self.state);
+        let state = &self.state;
         self.trainer.nonfinite.examine(|| {
-            let steps = batch.is_first.len() / lanes;
-            let pixels = batch.frames.len() / batch.is_first.len().max(1);
-            let (shape, cpu) = ((lanes, steps), &Device::Cpu);
+            let SequenceBatch { frames, is_first, buttons, camera } = &batch.sequences;
+            let shape = is_first.dims2()?;
             let mut tensors = vec![
-                ("mask".to_owned(), Tensor::from_slice(&batch.mask, shape, cpu)?),
-                ("buttons".to_owned(), Tensor::from_slice(&batch.buttons, shape, cpu)?),
-                ("camera".to_owned(), Tensor::from_slice(&batch.camera, shape, cpu)?),
-                ("is_first".to_owned(), Tensor::from_slice(&batch.is_first, shape, cpu)?),
-                ("frames".to_owned(), Tensor::from_slice(&batch.frames, (lanes, steps, pixels), cpu)?),
+                ("mask".to_owned(), Tensor::from_slice(&batch.mask, shape, &Device::Cpu)?),
+                ("buttons".to_owned(), buttons.reshape(shape)?),
+                ("camera".to_owned(), camera.reshape(shape)?),
+                ("is_first".to_owned(), is_first.clone()),
+                ("frames".to_owned(), frames.clone()),
             ];
             tensors.extend(state_tensors(state));
             Ok(Evidence { phase: "bc", counters, losses: Vec::new(), tensors, unrolls: Vec::new() })
@@ -296,7 +300,8 @@ impl BcLoop<'_> {
         }
         let lanes = self.config.batch_sequences.min(episodes.len());
         let plan = plan_over(&self.data, episodes, lanes, &self.config, VALIDATION_KEY);
-        let loader = SequenceLoader::start(self.data.clone(), plan, 0..lanes, self.config.prefetch)?;
+        let device = self.trainer.compute.device.clone();
+        let loader = SequenceLoader::start(self.data.clone(), plan, 0..lanes, self.config.prefetch, device)?;
         let stopwatch = self.session.stopwatch.clone();
         let policy =
             self.trainer.compute.policy(&self.trainer.config, &self.trainer.parameters.frozen_copy()?)?;
@@ -310,9 +315,8 @@ impl BcLoop<'_> {
             self.session.health.heartbeat();
             let Some(batch) = stopwatch.during("wait_data", || loader.recv(POLL))? else { continue };
             left -= 1;
-            let sequences = stopwatch.during("batch", || to_sequences(&batch, lanes, self.trainer))?;
             let (loss, next) =
-                stopwatch.during("forward", || forward(&policy, &sequences, &state, &batch.mask))?;
+                stopwatch.during("forward", || forward(&policy, &batch.sequences, &state, &batch.mask))?;
             let kept: f32 = batch.mask.iter().sum();
             sum += scalar(&loss)? * f64::from(kept);
             count += f64::from(kept);
@@ -322,28 +326,32 @@ impl BcLoop<'_> {
     }
 
     /// What a checkpoint of this stage has besides; gives the session its version. The lanes of all ranks come to rank 0.
-    fn lanes_file(&mut self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnerError> {
+    fn lanes_file(&mut self) -> Result<Files, LearnerError> {
         self.name_checkpoint();
-        let own = lanes::to_bytes(&self.state)?;
         if self.session.ranks.is_alone() {
-            return Ok(vec![(LANES_FILE, own)]);
+            return Ok(vec![(LANES_FILE, contents(self.state.clone()))]);
         }
-        let all = self.session.ranks.gather("lanes", own)?;
+        let all = self.session.ranks.gather("lanes", lanes::to_bytes(&self.state)?)?;
         if !self.session.ranks.is_first() {
-            return Ok(Vec::new());
+            return Ok(Files::new());
         }
         let read = |bytes: &Vec<u8>| {
             lanes::from_bytes(bytes, &self.trainer.config, self.own.len(), &self.trainer.compute.device)
         };
         let states = all.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let states = RecurrentState::cat(&states.iter().collect::<Vec<_>>())?;
-        Ok(vec![(LANES_FILE, lanes::to_bytes(&states)?)])
+        Ok(vec![(LANES_FILE, contents(states))])
     }
 
     /// Nothing is published in this stage: a checkpoint's version counts updates.
     fn name_checkpoint(&mut self) {
         self.session.version = Version::new(self.session.version.epoch, self.trainer.counters.bc_updates);
     }
+}
+
+/// States are never changed in place: holding them is enough.
+fn contents(state: RecurrentState) -> Contents {
+    Contents::made(move || lanes::to_bytes(&state))
 }
 
 fn plan_over(
@@ -355,23 +363,6 @@ fn plan_over(
 ) -> SequencePlan {
     let episodes = episodes.iter().map(|&episode| (episode, data.steps(episode))).collect();
     SequencePlan::new(episodes, lanes, config.sequence_length, seed)
-}
-
-fn to_sequences(batch: &HostBatch, lanes: usize, trainer: &Trainer) -> Result<SequenceBatch, LearnerError> {
-    let steps = batch.is_first.len() / lanes;
-    let frame_bytes = batch.frames.len() / lanes;
-    let sequences: Vec<Sequence<'_>> = (0..lanes)
-        .map(|lane| {
-            let range = lane * steps..(lane + 1) * steps;
-            Sequence {
-                frames: &batch.frames[lane * frame_bytes..(lane + 1) * frame_bytes],
-                is_first: &batch.is_first[range.clone()],
-                buttons: &batch.buttons[range.clone()],
-                camera: &batch.camera[range],
-            }
-        })
-        .collect();
-    SequenceBatch::new(&sequences, trainer.config.image_size, &trainer.compute.device)
 }
 
 /// What this rank adds to the loss, so that the average over ranks is the mean over all kept steps, and the state after

@@ -11,6 +11,7 @@
 //! - [`CheckpointFolder`] (`folder`): writing, retention, finding the newest whole one
 //! - [`load_policy`]: a policy from a checkpoint alone, for evaluation, `learner.init` and `learner.pretrained`
 
+mod draft;
 mod error;
 mod folder;
 
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vpt_policy::PolicyConfig;
 
+pub(crate) use draft::{Contents, Draft, Files};
 pub use error::CheckpointError;
 pub use folder::CheckpointFolder;
 

@@ -1,4 +1,4 @@
-//! The thread that writes checkpoints, so that training does not wait for the disk.
+//! The thread that makes bytes of checkpoints and writes them, so that training does not wait for the disk.
 //!
 //! One at a time: while one is being written, a later one is not begun.
 
@@ -9,14 +9,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::checkpoint::{CheckpointError, CheckpointFolder, Snapshot};
+use crate::checkpoint::{CheckpointFolder, Draft};
 use crate::error::LearnerError;
 use crate::journal::Journal;
 use crate::metrics;
 
 /// What is to be written.
 struct Job {
-    snapshot: Snapshot,
+    draft: Draft,
     /// Unrolls consumed by then.
     consumed: u64,
 }
@@ -24,7 +24,7 @@ struct Job {
 /// The training thread's end.
 pub(crate) struct CheckpointWriter {
     jobs: Option<Sender<Job>>,
-    results: Receiver<Result<(), CheckpointError>>,
+    results: Receiver<Result<(), LearnerError>>,
     thread: Option<JoinHandle<()>>,
     busy: bool,
 }
@@ -51,7 +51,7 @@ impl CheckpointWriter {
             .name("vpt-checkpoint".into())
             .spawn(move || {
                 while let Ok(job) = inbox.recv() {
-                    if outbox.send(worker.write(&job)).is_err() {
+                    if outbox.send(worker.write(job)).is_err() {
                         return;
                     }
                 }
@@ -68,9 +68,9 @@ impl CheckpointWriter {
     }
 
     /// Hands a checkpoint over; call when it [`is_free`](Self::is_free).
-    pub(crate) fn begin(&mut self, snapshot: Snapshot, consumed: u64) -> Result<(), LearnerError> {
+    pub(crate) fn begin(&mut self, draft: Draft, consumed: u64) -> Result<(), LearnerError> {
         let jobs = self.jobs.as_ref().ok_or(LearnerError::Panicked { name: "vpt-checkpoint" })?;
-        let sent = jobs.send(Job { snapshot, consumed });
+        let sent = jobs.send(Job { draft, consumed });
         sent.map_err(|_| LearnerError::Panicked { name: "vpt-checkpoint" })?;
         self.busy = true;
         Ok(())
@@ -82,7 +82,7 @@ impl CheckpointWriter {
             return Ok(());
         }
         match self.results.recv() {
-            Ok(result) => Ok(result?),
+            Ok(result) => result,
             Err(_) => Err(LearnerError::Panicked { name: "vpt-checkpoint" }),
         }
     }
@@ -99,17 +99,20 @@ impl Drop for CheckpointWriter {
 }
 
 impl Worker {
-    fn write(&mut self, job: &Job) -> Result<(), CheckpointError> {
+    fn write(&mut self, job: Job) -> Result<(), LearnerError> {
         if let Err(error) = self.journal.sync() {
             metrics::journal_failure();
             tracing::warn!(%error, "the journal may lose its end in a power cut");
         }
-        match self.folder.write(&job.snapshot) {
+        let Job { draft, consumed } = job;
+        let version = draft.version;
+        let written = draft.into_snapshot().and_then(|snapshot| Ok(self.folder.write(&snapshot)?));
+        match written {
             Ok(_) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 metrics::checkpoint_success(now.as_secs_f64());
-                tracing::info!(version = %job.snapshot.version, "checkpoint written");
-                self.cut_journal(job.consumed);
+                tracing::info!(%version, "checkpoint written");
+                self.cut_journal(consumed);
                 Ok(())
             }
             Err(error) => {

@@ -22,7 +22,7 @@ use crate::config::{BcConfig, NullActions};
 use crate::error::LearnerError;
 
 use kept_steps::KeptSteps;
-pub(crate) use loader::SequenceLoader;
+pub(crate) use loader::{LoadedBatch, SequenceLoader};
 pub(crate) use plan::{Piece, SequencePlan};
 
 /// Names the streams of random numbers of this module.

@@ -57,6 +57,7 @@ mod off_policy;
 mod policy_phase;
 mod ppg_loop;
 pub mod publish;
+mod publisher;
 pub mod queue;
 pub mod ranks;
 pub mod replay;
@@ -67,6 +68,7 @@ pub mod serve;
 pub mod service;
 mod session;
 mod source;
+mod stack_ahead;
 pub mod status;
 mod stopwatch;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 mod anchor;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use vpt_policy::{CounterRng, distribution};
 
 use crate::algo::kl::{KlDirection, mean_kl};
@@ -14,6 +14,7 @@ use crate::error::LearnerError;
 use crate::experience::{Experience, concat, stack};
 use crate::frozen_policy::FrozenOutput;
 use crate::nonfinite::Evidence;
+use crate::stack_ahead::stack_ahead;
 use crate::stopwatch::Stopwatch;
 use crate::training::{Phase, Trainer};
 use anchor::Anchor;
@@ -73,6 +74,26 @@ struct Minibatch {
     value_targets: Vec<f32>,
 }
 
+impl Minibatch {
+    /// The unrolls of `indices`, one below the other.
+    fn stacked(
+        unrolls: &[Experience],
+        indices: &[usize],
+        image_size: usize,
+        device: &Device,
+    ) -> Result<Self, LearnerError> {
+        let unrolls: Vec<&Experience> = indices.iter().map(|&i| &unrolls[i]).collect();
+        let (sequences, state) = stack(&unrolls, image_size, device)?;
+        Ok(Self {
+            sequences,
+            state,
+            behaviour_log_prob: to_tensor(concat(&unrolls, |u| &u.behaviour_log_prob), device)?,
+            advantages: to_tensor(concat(&unrolls, |u| &u.advantages), device)?,
+            value_targets: concat(&unrolls, |u| &u.value_targets),
+        })
+    }
+}
+
 struct Losses {
     total: Tensor,
     policy: f64,
@@ -96,16 +117,23 @@ impl PolicyPhase<'_> {
             ..Default::default()
         };
         let mut anchor = None;
-        let phase = trainer.counters.policy_phases;
-        for epoch in 0..self.config.epochs {
-            let mut order: Vec<usize> = (0..self.unrolls.len()).collect();
-            CounterRng::new(&[self.seed, ORDER_KEY, phase, epoch]).shuffle(&mut order);
-            for indices in order.chunks(self.config.minibatch_unrolls) {
-                if (self.stop)() {
-                    return Ok(statistics.averaged());
+        let minibatches = self.minibatches(trainer.counters.policy_phases);
+        let (size, device) = (trainer.config.image_size, trainer.compute.device.clone());
+        let (unrolls, mut stopped) = (self.unrolls, false);
+        stack_ahead(
+            &minibatches,
+            self.stopwatch,
+            |indices| Minibatch::stacked(unrolls, indices, size, &device),
+            |indices, minibatch| {
+                stopped = (self.stop)();
+                if !stopped {
+                    anchor = self.step(trainer, indices, &minibatch, &mut statistics)?.or(anchor.take());
                 }
-                anchor = self.step(trainer, indices, &mut statistics)?.or(anchor);
-            }
+                Ok(!stopped)
+            },
+        )?;
+        if stopped {
+            return Ok(statistics.averaged());
         }
         if let Some(anchor) = anchor {
             let kl = self.stopwatch.during("forward", || anchor.kl(trainer, self.unrolls))?;
@@ -114,15 +142,26 @@ impl PolicyPhase<'_> {
         Ok(statistics.averaged())
     }
 
+    /// Indices of the unrolls of every minibatch of this phase.
+    fn minibatches(&self, phase: u64) -> Vec<Vec<usize>> {
+        let orders = (0..self.config.epochs).map(|epoch| {
+            let mut order: Vec<usize> = (0..self.unrolls.len()).collect();
+            CounterRng::new(&[self.seed, ORDER_KEY, phase, epoch]).shuffle(&mut order);
+            order
+        });
+        let size = self.config.minibatch_unrolls;
+        orders.flat_map(|order| order.chunks(size).map(<[usize]>::to_vec).collect::<Vec<_>>()).collect()
+    }
+
     fn step(
         &self,
         trainer: &mut Trainer,
         indices: &[usize],
+        minibatch: &Minibatch,
         statistics: &mut PolicyPhaseStatistics,
     ) -> Result<Option<Anchor>, LearnerError> {
-        let minibatch = self.stopwatch.during("batch", || self.minibatch(trainer, indices))?;
         let normalizer = trainer.parameters.normalizer()?;
-        let mut losses = self.stopwatch.during("forward", || self.losses(trainer, &minibatch, indices))?;
+        let mut losses = self.stopwatch.during("forward", || self.losses(trainer, minibatch, indices))?;
         let anchor = losses.anchor.take().filter(|_| statistics.first.is_none());
         let outcome = trainer.step(Phase::Main, &losses.total, self.lr, self.config.max_grad_norm)?;
         if statistics.first.is_none() {
@@ -172,19 +211,6 @@ impl PolicyPhase<'_> {
                 ("kl_pretrained", losses.kl),
             ];
             Evidence::of_unrolls("policy", &counters, &unrolls, terms)
-        })
-    }
-
-    fn minibatch(&self, trainer: &Trainer, indices: &[usize]) -> Result<Minibatch, LearnerError> {
-        let unrolls: Vec<&Experience> = indices.iter().map(|&i| &self.unrolls[i]).collect();
-        let (sequences, state) = stack(&unrolls, trainer.config.image_size, &trainer.compute.device)?;
-        let device = &trainer.compute.device;
-        Ok(Minibatch {
-            sequences,
-            state,
-            behaviour_log_prob: to_tensor(concat(&unrolls, |u| &u.behaviour_log_prob), device)?,
-            advantages: to_tensor(concat(&unrolls, |u| &u.advantages), device)?,
-            value_targets: concat(&unrolls, |u| &u.value_targets),
         })
     }
 

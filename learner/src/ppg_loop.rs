@@ -8,7 +8,7 @@ use vpt_policy::ValueGradient;
 
 use crate::algo::kl::kl_coefficient;
 use crate::aux_phase::AuxPhase;
-use crate::checkpoint::FROZEN_STREAMS_FILE;
+use crate::checkpoint::{Contents, FROZEN_STREAMS_FILE, Files};
 use crate::config::PpgConfig;
 use crate::error::LearnerError;
 use crate::experience::Experience;
@@ -16,9 +16,9 @@ use crate::frozen_policy::FrozenPolicy;
 use crate::metrics;
 use crate::off_policy;
 use crate::policy_phase::{PolicyPhase, PolicyPhaseStatistics};
-use crate::queue::ReceivedUnroll;
 use crate::returns::ItemRewards;
 use crate::session::Session;
+use crate::source::{Arrival, Preparation};
 use crate::training::Trainer;
 
 /// Longest wait for an unroll between two looks at the shutdown token.
@@ -84,6 +84,12 @@ impl<'a> PpgLoop<'a> {
     }
 
     fn run(&mut self) -> Result<(), LearnerError> {
+        self.session.source.start(Preparation {
+            policy: self.trainer.config.clone(),
+            gae: self.config.gae(),
+            device: self.trainer.compute.device.clone(),
+            ahead: self.config.batch_unrolls,
+        })?;
         self.session.publish_start(&self.trainer.parameters)?;
         if self.trainer.counters.policy_phases == 0 && self.session.journal.has_payload() {
             // The start that a crash before the first regular one goes back to.
@@ -127,6 +133,7 @@ impl<'a> PpgLoop<'a> {
         }
         self.session.health.set_ready(false);
         self.session.status.set_phase("done");
+        self.session.finish_publishing()?;
         self.session.finish_log();
         if self.session.journal.has_payload() && !self.buffer.is_empty() {
             // The checkpoint before and the journal say more than one that lacks the buffer of the auxiliary phase.
@@ -159,9 +166,10 @@ impl<'a> PpgLoop<'a> {
         self.session.last_checkpoint(self.trainer, streams)
     }
 
-    fn frozen_streams(&self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnerError> {
-        let streams = self.frozen.as_ref().map(FrozenPolicy::streams_to_bytes).transpose()?;
-        Ok(streams.map(|bytes| (FROZEN_STREAMS_FILE, bytes)).into_iter().collect())
+    fn frozen_streams(&self) -> Result<Files, LearnerError> {
+        let Some(frozen) = &self.frozen else { return Ok(Files::new()) };
+        let streams = frozen.saved_streams()?;
+        Ok(vec![(FROZEN_STREAMS_FILE, Contents::made(move || streams.to_bytes()))])
     }
 
     /// Whether to end inside a phase. With everything in the journal a phase is always finished, so that a run that was
@@ -203,9 +211,9 @@ impl<'a> PpgLoop<'a> {
             }
             let current = self.session.version;
             match stopwatch.during("wait_data", || self.session.source.recv(POLL, current))? {
-                Some(received) => {
+                Some(arrival) => {
                     heard = Instant::now();
-                    batch.extend(stopwatch.during("batch", || self.accept(received)));
+                    batch.extend(stopwatch.during("batch", || self.accept(arrival)));
                 }
                 None if heard.elapsed() >= STARVED => {
                     heard = Instant::now();
@@ -220,17 +228,16 @@ impl<'a> PpgLoop<'a> {
         }
     }
 
-    /// Takes an unroll apart; one that cannot be used is booked as `invalid`.
-    fn accept(&mut self, received: ReceivedUnroll) -> Option<Experience> {
-        let steps = received.steps();
-        for end in &received.unroll.episode_ends {
+    /// Notes what an unroll brings; one that cannot be used is booked as `invalid`.
+    fn accept(&mut self, arrival: Arrival) -> Option<Experience> {
+        let Arrival { steps, episode_ends, events, experience } = arrival;
+        for end in &episode_ends {
             self.session.returns.push(end, self.config.return_window);
             self.trainer.counters.episodes += 1;
         }
-        self.item_rewards.add(&received.unroll.events);
+        self.item_rewards.add(&events);
         metrics::frames_consumed(steps);
-        match Experience::new(received, &self.trainer.config, self.config.gae(), &self.trainer.compute.device)
-        {
+        match experience {
             Ok(experience) => Some(experience),
             Err(error) => {
                 tracing::warn!(%error, "unroll not usable");

@@ -1,8 +1,9 @@
 //! Published weight sets: strictly increasing versions, each bound to the hash of its bytes, and what changed between
 //! them.
 //!
-//! The training thread hashes and hands over. With deltas a thread of its own, `vpt-delta`, compares each version with the
-//! one before and announces it; when versions come faster than that, the older ones go out without a delta.
+//! The training thread reserves a version, the publisher's thread (see [`crate::publisher`]) hashes and hands over. With
+//! deltas a thread more, `vpt-delta`, compares each version with the one before and announces it; when versions come faster
+//! than that, the older ones go out without a delta.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +17,7 @@ use crate::version::Version;
 
 /// Weight sets that can be fetched, unless a schedule needs more.
 pub const KEPT_VERSIONS: usize = 3;
-/// Weight sets that wait for the thread that compares them; then the training thread waits.
+/// Weight sets that wait for the thread that compares them; then the publisher waits.
 const AHEAD: usize = 2;
 
 /// The weight sets actors can get; the training thread publishes, the weights service hands out.
@@ -24,8 +25,8 @@ const AHEAD: usize = 2;
 pub struct WeightStore {
     store: Arc<Store>,
     every: bool,
-    /// The newest version handed over; it may not be announced yet.
-    published: Mutex<Option<Version>>,
+    /// The newest version there is; it may not be announced yet.
+    reserved: Mutex<Option<Version>>,
     comparer: Option<Sender<WeightSet>>,
 }
 
@@ -44,7 +45,7 @@ impl WeightStore {
     /// Nothing published yet; the newest `keep` will be kept.
     pub fn keeping(keep: usize) -> Self {
         let store = Arc::new(Store::keeping(keep));
-        Self { store, every: false, published: Mutex::new(None), comparer: None }
+        Self { store, every: false, reserved: Mutex::new(None), comparer: None }
     }
 
     /// The same, saying whether actors need every version.
@@ -78,11 +79,31 @@ impl WeightStore {
         dtype: &str,
         architecture: &str,
     ) -> Result<blake3::Hash, LearnerError> {
-        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(newest) = published.filter(|&newest| version <= newest) {
+        self.reserve(version)?;
+        Ok(self.announce(version, payload, dtype, architecture))
+    }
+
+    /// Makes `version` the newest one that actors may act with, ahead of its weights.
+    ///
+    /// # Errors
+    /// When `version` is not newer than the newest one.
+    pub(crate) fn reserve(&self, version: Version) -> Result<(), LearnerError> {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(newest) = reserved.filter(|&newest| version <= newest) {
             return Err(LearnerError::VersionNotNewer { offered: version, newest });
         }
-        *published = Some(version);
+        *reserved = Some(version);
+        Ok(())
+    }
+
+    /// Announces the weights of a version that was reserved, in that order; returns their BLAKE3.
+    pub(crate) fn announce(
+        &self,
+        version: Version,
+        payload: Bytes,
+        dtype: &str,
+        architecture: &str,
+    ) -> blake3::Hash {
         let names = (architecture.to_owned(), dtype.to_owned());
         let mut set = WeightSet::new(version.into(), names, Body::whole(payload));
         set.every = self.every;
@@ -96,7 +117,12 @@ impl WeightStore {
                 }
             }
         }
-        Ok(hash)
+        hash
+    }
+
+    /// The newest reserved version: what comes from a newer one is a lie.
+    pub(crate) fn newest(&self) -> Option<Version> {
+        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest announced version; none before the first publish.

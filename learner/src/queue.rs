@@ -2,9 +2,10 @@
 //!
 //! It never drops for being full: credits (see [`crate::credits`]) hold actors back before that. Staleness is judged
 //! at the moment of consumption, in published versions; what is too old by then is counted and its credit goes back.
+//! An unroll that is being made ready for training (see [`crate::source`]) is out of the channel, but keeps its place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -48,10 +49,19 @@ impl ReceivedUnroll {
     }
 }
 
-struct Queued {
-    received: ReceivedUnroll,
+/// An unroll out of the channel whose place is still taken.
+pub(crate) struct Queued {
+    pub(crate) received: ReceivedUnroll,
+    pub(crate) place: Place,
+}
+
+/// What an unroll takes of the queue's bounds until training takes it, or it is given up.
+#[derive(Debug)]
+pub(crate) struct Place {
     // None for unrolls pushed in-process.
     ticket: Option<Ticket>,
+    bytes: u64,
+    steps: u64,
 }
 
 /// Unrolls on their way to the training thread.
@@ -62,6 +72,7 @@ pub struct UnrollQueue {
     ledger: Arc<Ledger>,
     capacity: usize,
     max_staleness: u64,
+    unrolls: AtomicUsize,
     bytes: AtomicU64,
     steps: AtomicU64,
     taken: AtomicU64,
@@ -86,6 +97,7 @@ impl UnrollQueue {
             ledger,
             capacity,
             max_staleness: config.max_staleness,
+            unrolls: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
             steps: AtomicU64::new(0),
             taken: AtomicU64::new(0),
@@ -103,8 +115,25 @@ impl UnrollQueue {
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut queued = match self.receiver.recv_timeout(left.min(CLOSE_POLL)) {
-                Ok(queued) => queued,
+            let Some(Queued { mut received, place }) = self.take(left)? else { return Ok(None) };
+            self.consumed(place);
+            if let Some(staleness) = self.judge(received.version, received.steps(), current) {
+                received.staleness = staleness;
+                return Ok(Some(received));
+            }
+        }
+    }
+
+    /// Waits at most `timeout` for the next unroll, which keeps its place until [`Self::consumed`].
+    ///
+    /// # Errors
+    /// When the queue is closed and empty.
+    pub(crate) fn take(&self, timeout: Duration) -> Result<Option<Queued>, LearnerError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.receiver.recv_timeout(left.min(CLOSE_POLL)) {
+                Ok(queued) => return Ok(Some(queued)),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     if self.closed.load(Ordering::Acquire) && self.receiver.is_empty() {
                         return Err(LearnerError::QueueClosed);
@@ -112,28 +141,35 @@ impl UnrollQueue {
                     if left <= CLOSE_POLL {
                         return Ok(None);
                     }
-                    continue;
                 }
-            };
-            self.took(&queued.received);
-            drop(queued.ticket.take());
-            self.taken.fetch_add(1, Ordering::Relaxed);
-            if let Some(received) = self.judge(queued.received, current) {
-                return Ok(Some(received));
             }
         }
     }
 
-    /// An unroll with its staleness; none, and counted, when it is too far from `current`.
-    pub(crate) fn judge(&self, mut received: ReceivedUnroll, current: Version) -> Option<ReceivedUnroll> {
-        received.staleness = received.version.staleness_from(current);
-        metrics::staleness(received.staleness);
-        if received.staleness > self.max_staleness {
-            self.ledger.dropped("stale", received.steps());
+    /// Frees the place of an unroll that training takes now.
+    pub(crate) fn consumed(&self, place: Place) {
+        self.free(place);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Frees the place of an unroll that nobody will train on and, with a reason, books its steps as dropped.
+    pub(crate) fn give_up(&self, place: Place, reason: Option<&str>) {
+        if let Some(reason) = reason {
+            self.ledger.dropped(reason, place.steps);
+        }
+        self.free(place);
+    }
+
+    /// The staleness at `current` of an unroll that `version` acted in; none, and counted, when that is too much.
+    pub(crate) fn judge(&self, version: Version, steps: u64, current: Version) -> Option<u64> {
+        let staleness = version.staleness_from(current);
+        metrics::staleness(staleness);
+        if staleness > self.max_staleness {
+            self.ledger.dropped("stale", steps);
             metrics::unroll("stale");
             return None;
         }
-        Some(received)
+        Some(staleness)
     }
 
     /// Unrolls taken out so far, those too old included.
@@ -146,12 +182,12 @@ impl UnrollQueue {
     /// # Errors
     /// When the queue is full or closed.
     pub fn push(&self, received: ReceivedUnroll) -> Result<(), LearnerError> {
-        self.put(Queued { received, ticket: None })
+        self.put(received, None)
     }
 
     /// Puts an unroll in that came with `ticket`, which guarantees its place.
     pub(crate) fn offer(&self, received: ReceivedUnroll, ticket: Ticket) -> Result<(), LearnerError> {
-        self.put(Queued { received, ticket: Some(ticket) })
+        self.put(received, Some(ticket))
     }
 
     /// Lets nothing more in; what is inside can still be taken out.
@@ -168,21 +204,20 @@ impl UnrollQueue {
     pub fn discard(&self, reason: &str) -> usize {
         let mut count = 0;
         while let Ok(queued) = self.receiver.try_recv() {
-            self.took(&queued.received);
-            self.ledger.dropped(reason, queued.received.steps());
+            self.give_up(queued.place, Some(reason));
             count += 1;
         }
         count
     }
 
-    /// Unrolls inside.
+    /// Unrolls inside, those that are being made ready for training included.
     pub fn len(&self) -> usize {
-        self.receiver.len()
+        self.unrolls.load(Ordering::Relaxed)
     }
 
     /// Whether nothing is inside.
     pub fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
+        self.len() == 0
     }
 
     /// Memory of what is inside, in bytes.
@@ -210,30 +245,39 @@ impl UnrollQueue {
         &self.credits
     }
 
-    fn put(&self, queued: Queued) -> Result<(), LearnerError> {
+    fn put(&self, received: ReceivedUnroll, ticket: Option<Ticket>) -> Result<(), LearnerError> {
         if self.is_closed() {
             return Err(LearnerError::QueueClosed);
         }
         // Counted before it can be taken out, so that the sum never wraps.
-        let (bytes, steps) = (queued.received.memory_bytes(), queued.received.steps());
+        let (bytes, steps) = (received.memory_bytes(), received.steps());
+        self.unrolls.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.steps.fetch_add(steps, Ordering::AcqRel);
-        let result = self.sender.try_send(queued).map_err(|error| match error {
-            TrySendError::Full(_) => LearnerError::QueueFull { capacity: self.capacity },
-            TrySendError::Disconnected(_) => LearnerError::QueueClosed,
-        });
-        if result.is_err() {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.steps.fetch_sub(steps, Ordering::AcqRel);
+        let place = Place { ticket, bytes, steps };
+        match self.sender.try_send(Queued { received, place }) {
+            Ok(()) => {
+                metrics::queue(self.len(), self.bytes());
+                Ok(())
+            }
+            Err(TrySendError::Full(queued)) => {
+                self.free(queued.place);
+                Err(LearnerError::QueueFull { capacity: self.capacity })
+            }
+            Err(TrySendError::Disconnected(queued)) => {
+                self.free(queued.place);
+                Err(LearnerError::QueueClosed)
+            }
         }
-        metrics::queue(self.len(), self.bytes());
-        result
     }
 
-    fn took(&self, received: &ReceivedUnroll) {
-        self.bytes.fetch_sub(received.memory_bytes(), Ordering::Relaxed);
-        self.steps.fetch_sub(received.steps(), Ordering::AcqRel);
+    fn free(&self, place: Place) {
+        let Place { ticket, bytes, steps } = place;
+        self.unrolls.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.steps.fetch_sub(steps, Ordering::AcqRel);
         metrics::queue(self.len(), self.bytes());
+        drop(ticket);
     }
 }
 

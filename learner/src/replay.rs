@@ -18,6 +18,7 @@ use crate::journal::{self, Journal};
 use crate::ledger::Ledger;
 use crate::ppg_loop;
 use crate::publish::WeightStore;
+use crate::publisher::Publisher;
 use crate::queue::UnrollQueue;
 use crate::ranks::Ranks;
 use crate::run::{LearnerSetup, frozen, spec, trainer};
@@ -86,7 +87,7 @@ pub fn replay_training(
         source,
         // Its marks are what the second run is compared with: nothing is added to them.
         journal: Arc::new(Journal::read_only()),
-        weights: Arc::new(WeightStore::new()),
+        publisher: Publisher::start(Arc::new(WeightStore::new()), setup.learner.publish.dtype)?,
         ledger,
         status: Arc::new(StatusBoard::new(&saved.run_id, setup.learner.stage.name())),
         health: Health::new(HEARTBEAT),

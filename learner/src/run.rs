@@ -28,6 +28,7 @@ use crate::live::Live;
 use crate::log_writer::LogWriter;
 use crate::nonfinite::NonFiniteGuard;
 use crate::publish::{KEPT_VERSIONS, WeightStore};
+use crate::publisher::Publisher;
 use crate::queue::UnrollQueue;
 use crate::ranks::Ranks;
 use crate::ranks::start::Start;
@@ -42,6 +43,8 @@ use crate::turnstile::Turnstile;
 use crate::version::Version;
 use crate::{accounts, bc_loop, bookkeeper, metrics, ppg_loop, serve};
 
+/// Why unrolls that came too late are dropped.
+const DRAINING: &str = "draining";
 /// Stack of the training thread: candle walks the graph recursively, and big networks have deep graphs.
 const TRAINING_STACK_BYTES: usize = 256 << 20;
 /// How long streams get to end when the learner drains.
@@ -375,7 +378,7 @@ fn train_on_thread(
         let result = train(setup, prepared, &services, health, shutdown);
         services.queue.close();
         if !services.journal.has_payload() {
-            services.queue.discard("draining");
+            services.queue.discard(DRAINING);
         }
         // The receiver waits for exactly this.
         let _ = sender.send(result);
@@ -406,13 +409,14 @@ fn train(
     let stage = setup.learner.stage;
     let resumed = stored.is_some().then_some(saved.consumed);
     let source = UnrollSource::live(services.queue.clone(), spec(&setup), saved.consumed).replaying(replay);
+    let publisher = Publisher::start(services.weights.clone(), setup.learner.publish.dtype)?;
     let mut session = Session {
         log: Some(LogWriter::start(EventLog::open(&setup.learner.out)?, journal.clone())?),
         setup,
         run_id: saved.run_id,
         source,
         journal: journal.clone(),
-        weights: services.weights.clone(),
+        publisher,
         ledger: services.ledger.clone(),
         status: services.status.clone(),
         health,
@@ -432,13 +436,16 @@ fn train(
         seconds_before: trainer.counters.training_seconds,
         started: Instant::now(),
     };
-    match stage {
+    let result = match stage {
         Stage::Bc => bc_loop::run(&mut session, &mut trainer, stored.as_ref()),
         Stage::Ppg => {
             drop(stored);
             ppg_loop::run(&mut session, &mut trainer, frozen)
         }
-    }
+    };
+    let keeps_unrolls = session.journal.has_payload();
+    session.source.close((!keeps_unrolls).then_some(DRAINING));
+    result
 }
 
 pub(crate) fn trainer(

@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use vpt_policy::{ExportDType, Parameters};
-use vpt_runtime::faults::{self, Part};
+use vpt_policy::{Adam, ExportDType, Parameters};
 use vpt_runtime::ops::Health;
 
 use crate::assignment::{Assignment, Places};
 use crate::checkpoint::{
-    AUX_OPTIMIZER_FILE, CheckpointError, OPTIMIZER_FILE, POLICY_FILE, RUN_CONFIG_FILE, STATE_FILE, Snapshot,
-    Stored,
+    AUX_OPTIMIZER_FILE, CheckpointError, Contents, Draft, Files, OPTIMIZER_FILE, POLICY_FILE,
+    RUN_CONFIG_FILE, STATE_FILE, Stored,
 };
 use crate::checkpoint_writer::CheckpointWriter;
 use crate::comparison::Comparison;
@@ -22,7 +20,7 @@ use crate::error::LearnerError;
 use crate::journal::{Journal, PublishMark};
 use crate::ledger::{Ledger, LedgerState};
 use crate::log_writer::LogWriter;
-use crate::publish::WeightStore;
+use crate::publisher::Publisher;
 use crate::ranks::Ranks;
 use crate::ranks::start::RankState;
 use crate::returns::ReturnWindow;
@@ -59,7 +57,7 @@ pub(crate) struct Session {
     pub(crate) run_id: String,
     pub(crate) source: UnrollSource,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) weights: Arc<WeightStore>,
+    pub(crate) publisher: Publisher,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) status: Arc<StatusBoard>,
     pub(crate) health: Health,
@@ -159,37 +157,51 @@ impl Session {
     /// Publishes the weights that training starts from: after a restart under their old number in the new epoch, so
     /// that later numbers are those of a run that was never stopped.
     pub(crate) fn publish_start(&mut self, parameters: &Parameters) -> Result<(), LearnerError> {
-        self.publish_as(self.version.sequence.max(1), parameters)
+        self.publish_as(self.version.sequence.max(1), parameters)?;
+        self.finish_publishing()
+    }
+
+    /// Waits until what was published is out.
+    pub(crate) fn finish_publishing(&mut self) -> Result<(), LearnerError> {
+        let stopwatch = self.stopwatch.clone();
+        let marks = stopwatch.during("publish", || self.publisher.finish())?;
+        self.note_published(&marks);
+        Ok(())
     }
 
     fn publish_as(&mut self, sequence: u64, parameters: &Parameters) -> Result<(), LearnerError> {
-        let dtype = self.setup.learner.publish.dtype;
         let stopwatch = self.stopwatch.clone();
         stopwatch.during("publish", || {
-            faults::sleep(Part::Publish);
             let version = Version::new(self.version.epoch, sequence);
-            let payload = Bytes::from(parameters.to_safetensors(dtype.export(), false)?);
             // Last on rank 0, where actors get it: no rank is to see an unroll of a version that it does not know yet.
             if self.ranks.is_first() {
                 self.ranks.total("published", 0.0)?;
             }
-            let hash = self.weights.publish(version, payload, dtype.name(), &parameters.fingerprint())?;
-            let mark = PublishMark { version, consumed: self.consumed, blake3: hash.into() };
+            let mut marks = self.publisher.publish(version, parameters, self.consumed)?;
             if !self.ranks.is_first() {
                 self.ranks.total("published", 0.0)?;
             }
+            if self.comparison.is_some() {
+                marks.extend(self.publisher.finish()?);
+            }
             self.version = version;
             self.status.update(|status| status.version = version);
+            self.note_published(&marks);
+            Ok(())
+        })
+    }
+
+    fn note_published(&mut self, marks: &[PublishMark]) {
+        for mark in marks {
             match &mut self.comparison {
-                Some(comparison) => comparison.published(&mark),
+                Some(comparison) => comparison.published(mark),
                 None => {
                     if let Some(log) = self.log.as_ref().filter(|_| self.journal.has_payload()) {
-                        log.mark(mark);
+                        log.mark(*mark);
                     }
                 }
             }
-            Ok(())
-        })
+        }
     }
 
     /// In a replay: compares weights and moments with the checkpoint that was made at this point, if one was.
@@ -199,7 +211,7 @@ impl Session {
             return Ok(());
         };
         let weights = trainer.parameters.to_safetensors(ExportDType::F32, true)?;
-        let (moments, _) = trainer.optimizer_bytes()?;
+        let moments = trainer.optimizer_bytes()?;
         let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
         comparison.checkpoint(consumed, &[hash(&weights), hash(&moments)]);
         Ok(())
@@ -240,11 +252,7 @@ impl Session {
 
     /// Hands a checkpoint of the current version to the thread that writes it; false when that is not done with the one
     /// before, or this one cannot be made. Failures are logged and counted; earlier checkpoints are untouched.
-    pub(crate) fn checkpoint(
-        &mut self,
-        trainer: &mut Trainer,
-        extra: Vec<(&'static str, Vec<u8>)>,
-    ) -> Result<bool, LearnerError> {
+    pub(crate) fn checkpoint(&mut self, trainer: &mut Trainer, extra: Files) -> Result<bool, LearnerError> {
         trainer.counters.training_seconds = self.seconds();
         let stopwatch = self.stopwatch.clone();
         stopwatch.during("checkpoint", || {
@@ -256,9 +264,9 @@ impl Session {
             if !self.ranks.is_first() {
                 return Ok(true);
             }
-            let snapshot = self.snapshot(trainer, extra)?;
+            let draft = self.draft(trainer, extra)?;
             match &mut self.checkpoints {
-                Some(writer) => writer.begin(snapshot, consumed).map(|()| true),
+                Some(writer) => writer.begin(draft, consumed).map(|()| true),
                 None => Ok(false),
             }
         })
@@ -271,7 +279,7 @@ impl Session {
     pub(crate) fn last_checkpoint(
         &mut self,
         trainer: &mut Trainer,
-        extra: Vec<(&'static str, Vec<u8>)>,
+        extra: Files,
     ) -> Result<(), LearnerError> {
         // Its failure was that of an earlier one.
         let _ = self.checkpoints.as_mut().map(CheckpointWriter::wait);
@@ -279,11 +287,7 @@ impl Session {
         self.checkpoints.as_mut().map_or(Ok(()), CheckpointWriter::wait)
     }
 
-    fn snapshot(
-        &self,
-        trainer: &Trainer,
-        extra: Vec<(&'static str, Vec<u8>)>,
-    ) -> Result<Snapshot, LearnerError> {
+    fn draft(&self, trainer: &Trainer, extra: Files) -> Result<Draft, LearnerError> {
         let state = SavedState {
             run_id: self.run_id.clone(),
             run_seed: self.setup.run_seed,
@@ -297,17 +301,19 @@ impl Session {
         let out = &self.setup.learner.out;
         let state = serde_json::to_vec_pretty(&state)
             .map_err(|source| CheckpointError::State { path: out.clone(), source })?;
-        let (optimizer, aux_optimizer) = trainer.optimizer_bytes()?;
+        let masters = trainer.parameters.frozen_copy()?;
+        let (optimizer, aux_optimizer) = trainer.frozen_optimizers()?;
+        let moments = |adam: Adam| Contents::made(move || Ok(adam.to_safetensors()?));
         let mut files = vec![
-            (POLICY_FILE, trainer.parameters.to_safetensors(ExportDType::F32, true)?),
-            (OPTIMIZER_FILE, optimizer),
-            (STATE_FILE, state),
-            (RUN_CONFIG_FILE, self.setup.run_config_toml.clone().into_bytes()),
+            (POLICY_FILE, Contents::made(move || Ok(masters.to_safetensors(ExportDType::F32, true)?))),
+            (OPTIMIZER_FILE, moments(optimizer)),
+            (STATE_FILE, Contents::Bytes(state)),
+            (RUN_CONFIG_FILE, Contents::Bytes(self.setup.run_config_toml.clone().into_bytes())),
         ];
-        files.extend(aux_optimizer.map(|bytes| (AUX_OPTIMIZER_FILE, bytes)));
+        files.extend(aux_optimizer.map(|adam| (AUX_OPTIMIZER_FILE, moments(adam))));
         files.extend(extra);
         let stage = self.setup.learner.stage.name();
-        Ok(Snapshot { version: self.version, stage, policy: trainer.config.clone(), files })
+        Ok(Draft { version: self.version, stage, policy: trainer.config.clone(), files })
     }
 
     /// Copies what every stage reports onto the status board.

@@ -208,10 +208,15 @@ impl Trainer {
         self.nonfinite.note(fault);
     }
 
-    /// The optimisers' state for a checkpoint: (main, auxiliary).
-    pub(crate) fn optimizer_bytes(&self) -> Result<(Vec<u8>, Option<Vec<u8>>), LearnerError> {
-        let aux = self.aux_adam.as_ref().map(Adam::to_safetensors).transpose()?;
-        Ok((self.adam.to_safetensors()?, aux))
+    /// Copies of the optimisers for a checkpoint: (main, auxiliary).
+    pub(crate) fn frozen_optimizers(&self) -> Result<(Adam, Option<Adam>), LearnerError> {
+        let aux = self.aux_adam.as_ref().map(Adam::frozen_copy).transpose()?;
+        Ok((self.adam.frozen_copy()?, aux))
+    }
+
+    /// The main optimiser's state as a file of a checkpoint.
+    pub(crate) fn optimizer_bytes(&self) -> Result<Vec<u8>, LearnerError> {
+        Ok(self.adam.to_safetensors()?)
     }
 
     /// Takes the optimisers' state back from a checkpoint.

@@ -74,6 +74,14 @@ impl Numbers {
         })
     }
 
+    /// The same numbers in memory of their own.
+    fn copy(&self) -> Result<Self> {
+        Ok(match self {
+            Self::Host(mean, square) => Self::Host(mean.clone(), square.clone()),
+            Self::Device(mean, square) => Self::Device(mean.copy()?, square.copy()?),
+        })
+    }
+
     /// Little-endian bytes of both.
     fn bytes(&self) -> Result<[Vec<u8>; 2]> {
         let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -182,6 +190,22 @@ impl Adam {
         });
         ops::cuda::adam(&updates.collect::<Vec<_>>())?;
         Ok(norm)
+    }
+
+    /// A copy that steps to come leave alone: for saving while training goes on.
+    ///
+    /// # Errors
+    /// When the device has no memory for it.
+    pub fn frozen_copy(&self) -> Result<Self> {
+        let copy = |m: &Moments| -> Result<Moments> {
+            Ok(Moments { shape: m.shape.clone(), numbers: m.numbers.copy()?, steps: m.steps })
+        };
+        let moments = self.moments.iter().map(|(name, m)| Ok((name.clone(), copy(m)?)));
+        Ok(Self {
+            config: self.config,
+            prefix_lr: self.prefix_lr.clone(),
+            moments: moments.collect::<Result<_>>()?,
+        })
     }
 
     /// Moments and step counts as a safetensors file: the same state gives the same bytes.

@@ -24,27 +24,46 @@ struct SavedStream {
     masked_left: usize,
 }
 
-impl FrozenPolicy {
-    /// Every stream, the least recently used first.
-    pub(crate) fn streams_to_bytes(&self) -> Result<Vec<u8>, LearnerError> {
-        let streams = self.streams.by_last_use();
-        let saved: Vec<SavedStream> = streams
-            .iter()
-            .map(|(slot, stream)| SavedStream {
-                actor_id: slot.actor_id.clone(),
-                incarnation: slot.incarnation,
-                slot: slot.slot,
-                next_sequence: stream.next_sequence,
-                masked_left: stream.masked_left,
-            })
-            .collect();
-        let states: Vec<&RecurrentState> = streams.iter().map(|(_, stream)| &stream.state).collect();
-        let states = if states.is_empty() { self.network.initial()? } else { RecurrentState::cat(&states)? };
-        let list = serde_json::to_string(&saved).map_err(|error| misfit(error.to_string()))?;
+/// Every stream at one moment, the least recently used first. States are never changed in place, so that holding them
+/// is enough.
+pub(crate) struct SavedStreams {
+    streams: Vec<SavedStream>,
+    states: Vec<RecurrentState>,
+}
+
+impl SavedStreams {
+    /// A safetensors file of the states, the list of streams in its metadata.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, LearnerError> {
+        let states = RecurrentState::cat(&self.states.iter().collect::<Vec<_>>())?;
+        let list = serde_json::to_string(&self.streams).map_err(|error| misfit(error.to_string()))?;
         lanes::to_bytes_with(&states, Some(HashMap::from([(STREAMS.to_owned(), list)])))
     }
+}
 
-    /// Takes back what [`streams_to_bytes`](Self::streams_to_bytes) wrote.
+impl FrozenPolicy {
+    /// Every stream as it is now.
+    pub(crate) fn saved_streams(&self) -> Result<SavedStreams, LearnerError> {
+        let streams = self.streams.by_last_use();
+        let mut states: Vec<RecurrentState> =
+            streams.iter().map(|(_, stream)| stream.state.clone()).collect();
+        if states.is_empty() {
+            // A file needs something to hold.
+            states.push(self.network.initial()?);
+        }
+        let saved = streams.iter().map(|(slot, stream)| SavedStream {
+            actor_id: slot.actor_id.clone(),
+            incarnation: slot.incarnation,
+            slot: slot.slot,
+            next_sequence: stream.next_sequence,
+            masked_left: stream.masked_left,
+        });
+        Ok(SavedStreams { streams: saved.collect(), states })
+    }
+
+    /// Takes back what [`SavedStreams::to_bytes`] wrote.
     ///
     /// # Errors
     /// When the bytes are not that, or of another network.
@@ -75,6 +94,10 @@ mod tests {
     use super::super::tests::{experiences, frozen, row_bytes};
     use super::*;
 
+    fn bytes_of(policy: &FrozenPolicy) -> Vec<u8> {
+        policy.saved_streams().unwrap().to_bytes().unwrap()
+    }
+
     fn logits(policy: &mut FrozenPolicy, unrolls: &[crate::experience::Experience]) -> Vec<f32> {
         let outputs = policy.follow(unrolls).unwrap();
         let logits = outputs.iter().map(|o| o.buttons_logits.flatten_all().unwrap().to_vec1().unwrap());
@@ -87,10 +110,10 @@ mod tests {
         let (before, after) = unrolls.split_at(6);
         let mut straight = frozen(1 << 20);
         straight.follow(before).unwrap();
-        let bytes = straight.streams_to_bytes().unwrap();
+        let bytes = bytes_of(&straight);
         let mut resumed = frozen(1 << 20);
         resumed.load_streams(&bytes).unwrap();
-        assert_eq!(resumed.streams_to_bytes().unwrap(), bytes);
+        assert_eq!(bytes_of(&resumed), bytes);
         assert_eq!(logits(&mut resumed, after), logits(&mut straight, after));
         assert_eq!(resumed.masked_steps, 0, "no gap");
     }
@@ -104,7 +127,7 @@ mod tests {
         unroll.is_first = vec![0; 4];
         straight.follow(std::slice::from_ref(&unroll)).unwrap();
         let mut resumed = frozen(1 << 20);
-        resumed.load_streams(&straight.streams_to_bytes().unwrap()).unwrap();
+        resumed.load_streams(&bytes_of(&straight)).unwrap();
         unroll.sequence += 1;
         let outputs = resumed.follow(&[unroll]).unwrap();
         assert_eq!(outputs[0].mask, [0.0; 4]);
@@ -116,7 +139,7 @@ mod tests {
         let mut straight = frozen(1 << 20);
         straight.follow(&[unrolls[1].clone()]).unwrap();
         straight.follow(&[unrolls[0].clone()]).unwrap();
-        let bytes = straight.streams_to_bytes().unwrap();
+        let bytes = bytes_of(&straight);
         let mut smaller = frozen(row_bytes());
         smaller.load_streams(&bytes).unwrap();
         let kept: Vec<_> = smaller.streams.by_last_use().into_iter().map(|(slot, _)| slot.clone()).collect();
@@ -125,7 +148,7 @@ mod tests {
 
     #[test]
     fn no_streams_are_saved_too() {
-        let bytes = frozen(1 << 20).streams_to_bytes().unwrap();
+        let bytes = bytes_of(&frozen(1 << 20));
         let mut policy = frozen(1 << 20);
         policy.follow(&experiences(1, 1)).unwrap();
         policy.load_streams(&bytes).unwrap();

@@ -64,7 +64,7 @@ fn gradients(ranks: Ranks, all: &[Experience]) -> Vec<f32> {
         stop: &|| false,
     };
     let indices: Vec<usize> = (0..count).collect();
-    let minibatch = phase.minibatch(&trainer, &indices).unwrap();
+    let minibatch = Minibatch::stacked(&unrolls, &indices, tiny().image_size, &Device::Cpu).unwrap();
     let losses = phase.losses(&mut trainer, &minibatch, &indices).unwrap();
     trainer.gradients(&losses.total).unwrap().1.unwrap().flatten().unwrap().to_vec1().unwrap()
 }

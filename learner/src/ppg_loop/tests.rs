@@ -196,7 +196,7 @@ fn the_toy_world_is_learned() {
 
 /// Runs the loop with an actor that follows the published weights on another thread.
 fn run_with_actor(bench: &mut Bench, trainer: &mut Trainer, frozen: Option<FrozenPolicy>) {
-    let (weights, queue) = (bench.session.weights.clone(), bench.queue.clone());
+    let (weights, queue) = (bench.weights.clone(), bench.queue.clone());
     let ledger = bench.session.ledger.clone();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

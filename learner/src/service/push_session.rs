@@ -360,7 +360,7 @@ impl Session {
             // Not answered: the actor keeps it and sends it to whoever comes next.
             return Err(draining());
         }
-        let newest = learner.weights.current().unwrap_or_default();
+        let newest = learner.weights.newest().unwrap_or_default();
         let envelope = Envelope { actor: self.actor.clone(), slot, sequence, newest };
         let (spec, pieces) = (learner.spec.clone(), whole.encoded);
         let decode = move || {

@@ -3,8 +3,9 @@
 use super::*;
 use crate::admission::UnrollSpec;
 use crate::checkpoint::{CheckpointFolder, POLICY_FILE, Weights};
-use crate::config::{LearnerConfig, Stage};
+use crate::config::{LearnerConfig, PublishDType, Stage};
 use crate::event_log::EventLog;
+use crate::publish::WeightStore;
 use crate::queue::UnrollQueue;
 use std::time::Duration;
 use vpt_policy::PolicyConfig;
@@ -13,6 +14,7 @@ use vpt_policy::PolicyConfig;
 pub(crate) struct Bench {
     pub(crate) session: Session,
     pub(crate) queue: Arc<UnrollQueue>,
+    pub(crate) weights: Arc<WeightStore>,
     policy: PolicyConfig,
 }
 
@@ -26,13 +28,14 @@ pub(crate) fn bench(learner: LearnerConfig, policy: &PolicyConfig) -> Bench {
     let journal = Arc::new(Journal::off());
     let spec = UnrollSpec::new(policy, learner.unroll_length, true);
     let setup = LearnerSetup { learner, policy: policy.clone(), run_seed: 1, run_config_toml: String::new() };
+    let weights = Arc::new(WeightStore::new());
     let session = Session {
         status: Arc::new(StatusBoard::new("test", setup.learner.stage.name())),
         setup,
         run_id: "test".into(),
         source: UnrollSource::live(queue.clone(), spec, 0),
         journal: journal.clone(),
-        weights: Arc::new(WeightStore::new()),
+        publisher: Publisher::start(weights.clone(), PublishDType::F32).unwrap(),
         ledger,
         health: Health::new(Duration::from_secs(60)),
         shutdown: CancellationToken::new(),
@@ -50,7 +53,7 @@ pub(crate) fn bench(learner: LearnerConfig, policy: &PolicyConfig) -> Bench {
         seconds_before: 0.0,
         started: Instant::now(),
     };
-    Bench { session, queue, policy: policy.clone() }
+    Bench { session, queue, weights, policy: policy.clone() }
 }
 
 impl Bench {

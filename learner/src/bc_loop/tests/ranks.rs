@@ -42,10 +42,10 @@ fn first_gradients(dir: &Path, ranks: Ranks) -> Vec<f32> {
     let count = LANES / ranks.count();
     let own = ranks.rank() * count..(ranks.rank() + 1) * count;
     let batch = data.read(&plan.next_batch()[own]).unwrap();
+    let batch = LoadedBatch::new(batch, count, &data, &trainer.compute.device).unwrap();
     trainer.ranks = ranks;
-    let sequences = to_sequences(&batch, count, &trainer).unwrap();
     let state = RecurrentState::initial(&tiny(), count, &trainer.compute.device).unwrap();
-    let (loss, _) = share_of_loss(&trainer, &sequences, &state, &batch.mask).unwrap();
+    let (loss, _) = share_of_loss(&trainer, &batch.sequences, &state, &batch.mask).unwrap();
     let gradients = trainer.gradients(&loss).unwrap().1.unwrap();
     gradients.flatten().unwrap().to_vec1().unwrap()
 }
