@@ -91,9 +91,8 @@ fn check_files(ops: &str) {
     let mut next = 0;
     let mut found = vec!["/".to_owned()];
     while next < texts.len() {
-        for path in
-            texts[next].split('"').filter(|part| part.starts_with("/live/page") || part.ends_with(".js"))
-        {
+        let text = texts[next].clone();
+        for path in text.split('"').filter(|part| part.starts_with("/live/page") || part.ends_with(".js")) {
             if !found.iter().any(|known| known == path) {
                 let file = request(ops, "GET", path).unwrap();
                 assert_eq!(file.code, 200, "{path}");

@@ -292,6 +292,8 @@ fn fits(spec: &MetricSpec, expression: &str, unit: &str) -> bool {
             ["percentunit", "none"].contains(&unit)
         }
         "seconds" => unit == "s",
+        // Of probabilities: no share.
+        "ratio" if spec.name == "vpt_learner_policy_ratio" => unit == "none",
         "ratio" => unit == "percentunit",
         _ => !["s", "bytes", "Bps"].contains(&unit),
     }

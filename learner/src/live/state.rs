@@ -20,7 +20,7 @@ const ITEMS: usize = 20;
 /// Actors listed at most; the rest is a number.
 const ACTORS: usize = 200;
 /// Points that a rate is taken over: batches come in lumps.
-const RATE_POINTS: usize = 10;
+const RATE_POINTS: usize = 30;
 
 /// Rates of the ledger's sums, from one point to the next.
 #[derive(Debug, Default)]

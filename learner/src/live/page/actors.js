@@ -60,9 +60,8 @@ export function show(state) {
   const rows = state.actors.map((actor) => row(actor, state.time));
   document.getElementById("actors").replaceChildren(head, ...rows);
   const hidden = state.actors_known - state.actors.length;
-  const none = state.stage === "bc" ? "Cloning needs no actors." : "No actor has come yet.";
   document.getElementById("actors-more").textContent =
-    hidden > 0 ? `and ${hidden} more` : state.actors.length === 0 ? none : "";
+    hidden > 0 ? `and ${hidden} more` : state.actors.length === 0 ? "No actor has come yet." : "";
 }
 
 /** Slots of the actors that are connected: `[actor, slot]`. */

@@ -8,6 +8,9 @@ const CHAIN = [
   ["decode", "decoding"], ["train", "training"], ["publish", "publishing"],
 ];
 
+/** In cloning there are no actors. */
+const RECORDED_CHAIN = [["decode", "loading recorded play"], ["train", "training"]];
+
 /** In words, and the order and colour in which shares of time are drawn. */
 const ACCOUNTS = [
   ["training", "training thread", ["wait_data", "forward", "backward", "optimizer", "batch", "publish", "checkpoint", "report"]],
@@ -107,11 +110,12 @@ function tiles(state, newest) {
 
 function verdict(state) {
   const { cause, evidence, hint } = state.verdict;
-  byId("chain").replaceChildren(...CHAIN.map(([name, called]) => element("li", name === cause ? "blamed" : "", called)));
+  const chain = state.stage === "bc" ? RECORDED_CHAIN : CHAIN;
+  byId("chain").replaceChildren(...chain.map(([name, called]) => element("li", name === cause ? "blamed" : "", called)));
   byId("evidence").textContent = evidence.charAt(0).toUpperCase() + evidence.slice(1) + ".";
   byId("hint").textContent = `${hint}.`;
-  const minute = CHAIN.find(([name]) => name === state.verdict_minute.cause)?.[1] ?? "nothing yet";
-  byId("minute").textContent = `Over the last minute: ${minute}. ${state.verdict_minute.evidence}.`;
+  const minute = chain.find(([name]) => name === state.verdict_minute.cause)?.[1] ?? "nothing yet";
+  byId("minute").textContent = `Over the last minute: ${minute} (${state.verdict_minute.evidence}).`;
   const drawn = [];
   for (const [name, called, order] of state.accounts ? ACCOUNTS : []) {
     const shares = sharesOf(state.accounts[name], order);
@@ -126,11 +130,6 @@ function verdict(state) {
 function ledger(state) {
   const { produced, trained, dropped, in_flight: inFlight, imbalance } = state.ledger;
   const box = element("div", "ledger");
-  if (state.stage === "bc") {
-    box.append(element("p", "quiet", "Recorded play: there are no actors whose steps could be lost."));
-    byId("ledger").replaceChildren(box);
-    return;
-  }
   const reasons = Object.entries(dropped).filter(([, steps]) => steps > 0).sort((a, b) => b[1] - a[1]);
   const parts = [["trained", trained, "c2"], ["in flight", inFlight, "c0"]]
     .concat(reasons.map(([reason, steps], index) => [`dropped: ${reason}`, steps, `c${[1, 3, 4, 6, 7, 5][index % 6]}`]));
@@ -155,6 +154,7 @@ function ledger(state) {
 
 /** Shows everything that is of the moment. */
 export function show(state, newest) {
+  document.body.classList.toggle("recorded", state.stage === "bc");
   facts(state);
   tiles(state, newest);
   verdict(state);
