@@ -16,7 +16,7 @@ use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::publish::WeightStore;
 use crate::queue::UnrollQueue;
-use crate::service::push_session::Replies;
+use crate::service::push_session::LaterReplies;
 use crate::status::StatusBoard;
 use crate::turnstile::Turnstile;
 
@@ -40,7 +40,7 @@ pub struct Services {
     /// What is kept on disk of what was let in.
     pub journal: Arc<Journal>,
     /// In a deterministic run, the order in which unrolls are let in.
-    pub(crate) turnstile: Option<Arc<Turnstile<Replies>>>,
+    pub(crate) turnstile: Option<Arc<Turnstile<LaterReplies>>>,
     /// What the training thread says of itself.
     pub status: Arc<StatusBoard>,
     /// Which rank takes which actor's slots.

@@ -38,6 +38,10 @@ const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 /// How an actor is answered.
 pub(crate) type Replies = mpsc::Sender<Result<PushResponse, Status>>;
 
+/// How an actor is answered later, if its stream is still open by then. What waits must not keep the stream open: an actor
+/// that has said all it had to say waits for its end.
+pub(crate) type LaterReplies = mpsc::WeakSender<Result<PushResponse, Status>>;
+
 /// A stream the learner ends: what the actor is told, and the bounded label it is counted under.
 struct Refusal {
     reason: &'static str,
@@ -406,7 +410,7 @@ impl Session {
 
     /// Deterministic runs: the acks of all unrolls whose turn this one makes it, each to its own actor.
     async fn wait_in_line(&self, arrival: Arrival) -> Result<(), Refusal> {
-        let (learner, replies) = (self.shared.learner.clone(), self.replies.clone());
+        let (learner, replies) = (self.shared.learner.clone(), self.replies.downgrade());
         let entered = tokio::task::spawn_blocking(move || match &learner.turnstile {
             Some(turnstile) => turnstile.enter(&learner, arrival, replies),
             None => Passage { answers: Vec::new(), failure: None },
@@ -415,7 +419,9 @@ impl Session {
         for (replies, ack) in answers {
             count(ack.outcome());
             let reply = PushResponse { kind: Some(push_response::Kind::Ack(ack)) };
-            // Of their own, so that no stream waits for another actor; one that is gone sends its unroll again.
+            // One whose stream has ended sends its unroll again, if it still lives.
+            let Some(replies) = replies.upgrade() else { continue };
+            // Of their own, so that no stream waits for another actor.
             tokio::spawn(async move { timeout(REPLY_DEADLINE, replies.send(Ok(reply))).await });
         }
         failure.map_or(Ok(()), |error| Err(unrecorded(&error)))
