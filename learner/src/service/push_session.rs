@@ -59,15 +59,11 @@ pub(super) async fn run(
     replies: &Replies,
 ) -> Result<(), Status> {
     let outcome = async {
-        let (actor, hello) = handshake(shared, &mut inbound).await?;
-        if let Some(url) = shared.learner.assignment.elsewhere(&actor.actor_id, hello.slots) {
-            let welcome = Welcome { push_to: url.to_owned(), ..general_terms(&shared.learner) };
-            return send(replies, push_response::Kind::Welcome(welcome)).await;
+        // What is over after a moment does not take its room in the task of a stream that lives for hours.
+        match Box::pin(begin(shared, &mut inbound, replies)).await? {
+            Some(mut session) => session.serve(&mut inbound).await,
+            None => Ok(()),
         }
-        let mut session = Session::open(shared, actor, &hello, replies.clone())?;
-        session.reconcile(hello).await?;
-        session.welcome().await?;
-        session.serve(&mut inbound).await
     };
     match outcome.await {
         Ok(()) => Ok(()),
@@ -76,6 +72,24 @@ pub(super) async fn run(
             Err(status)
         }
     }
+}
+
+/// The stream's first messages; none when its actor was sent on to another rank.
+async fn begin(
+    shared: &Arc<Shared>,
+    inbound: &mut Streaming<PushRequest>,
+    replies: &Replies,
+) -> Result<Option<Session>, Refusal> {
+    let (actor, hello) = handshake(shared, inbound).await?;
+    if let Some(url) = shared.learner.assignment.elsewhere(&actor.actor_id, hello.slots) {
+        let welcome = Welcome { push_to: url.to_owned(), ..general_terms(&shared.learner) };
+        send(replies, push_response::Kind::Welcome(Box::new(welcome))).await?;
+        return Ok(None);
+    }
+    let session = Session::open(shared, actor, &hello, replies.clone())?;
+    session.reconcile(hello).await?;
+    session.welcome().await?;
+    Ok(Some(session))
 }
 
 async fn handshake(
@@ -250,12 +264,12 @@ impl Session {
 
     async fn welcome(&self) -> Result<(), Refusal> {
         let learner = &self.shared.learner;
-        self.reply(push_response::Kind::Welcome(Welcome {
+        let welcome = Welcome {
             credits: self.account.grant().take(),
             schedule: learner.turnstile.as_ref().map(|turnstile| turnstile.schedule().wire(self.slots)),
             ..general_terms(learner)
-        }))
-        .await
+        };
+        self.reply(push_response::Kind::Welcome(Box::new(welcome))).await
     }
 
     async fn serve(&mut self, inbound: &mut Streaming<PushRequest>) -> Result<(), Refusal> {
@@ -286,7 +300,8 @@ impl Session {
                 message = inbound.message() => {
                     let message = message.map_err(|status| refuse("protocol", status))?;
                     let Some(message) = message else { return Ok(()) };
-                    self.handle(message).await?;
+                    // Boxed: a stream is idle most of the time, and then this takes nothing.
+                    Box::pin(self.handle(message)).await?;
                     self.clock.enter("wait_actor");
                     silent.as_mut().reset(Instant::now() + idle);
                 }
