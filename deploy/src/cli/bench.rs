@@ -94,6 +94,12 @@ pub struct BenchIngestArgs {
     pub rounds: usize,
     /// Processors that all processes share, the peer's too.
     #[arg(long, default_value_t = 2, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    /// Frames per second that are sent at most; 0 sends as many as go.
+    #[arg(long, default_value_t = 0.0, value_parser = frames_per_second)]
+    pub rate: f64,
+    /// Measure with TLS too, in turns, and report what it costs.
+    #[arg(long)]
+    pub tls: bool,
     pub cores: usize,
     /// A Python with dm-reverb, tensorflow and xxhash to compare with, in the same run.
     #[arg(long, value_name = "PYTHON")]
@@ -311,3 +317,8 @@ fn frame_size(text: &str) -> Result<(usize, usize), String> {
     let (width, height) = text.split_once('x').unwrap_or((text, text));
     number(width).zip(number(height)).ok_or_else(|| "want WIDTHxHEIGHT, each from 1 to 4096".to_owned())
 }
+fn frames_per_second(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| *rate == 0.0 || (1.0..=1e9).contains(rate));
+    rate.ok_or_else(|| "want 0 or a number from 1 to 1e9".to_owned())
+}
+
