@@ -5,9 +5,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use vpt_runtime::clock;
 
 use crate::checkpoint::{CheckpointError, CheckpointFolder, Snapshot};
 use crate::error::LearnerError;
@@ -106,8 +106,7 @@ impl Worker {
         }
         match self.folder.write(&job.snapshot) {
             Ok(_) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                metrics::checkpoint_success(now.as_secs_f64());
+                metrics::checkpoint_success(clock::calendar_unix().as_secs_f64());
                 tracing::info!(version = %job.snapshot.version, "checkpoint written");
                 self.cut_journal(job.consumed);
                 Ok(())
