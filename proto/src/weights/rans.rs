@@ -298,6 +298,18 @@ mod tests {
         assert!(bits < 0.36, "{bits}");
     }
 
+    #[test]
+    fn a_step_divides_exactly() {
+        for part in 1..SCALE as u32 {
+            let step = Step::new(5, part);
+            let edges = [LOW, LOW + 1, part * 16 - 1, part * 16, 99_999, step.limit / 2, step.limit - 1];
+            for state in edges.into_iter().filter(|state| *state < step.limit) {
+                let expected = (state / part << SCALE_BITS) + state % part + 5;
+                assert_eq!(step.advance(state), expected, "{part} parts, state {state}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn whatever_is_coded_comes_back(keys in proptest::collection::vec(0u16..2048, 1..3000)) {
