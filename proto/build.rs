@@ -13,7 +13,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ],
         ["."],
     )?;
-    // Payload fields are shared, not copied, on their way through.
-    tonic_prost_build::configure().bytes(".").compile_fds(files)?;
+    tonic_prost_build::configure()
+        // Payload fields are shared, not copied, on their way through.
+        .bytes(".")
+        // Channels of replies have room for many, and most are small.
+        .boxed(".vpt.learner.v1.PushResponse.kind.welcome")
+        .codec_path("crate::codec::SmallBuffers")
+        .compile_fds(files)?;
     Ok(())
 }

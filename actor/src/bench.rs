@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Duration, Interval};
 use tokio_util::sync::CancellationToken;
 use vpt_policy::action::AgentAction;
 use vpt_proto::common::v1::{ActorIdentity, PolicyVersion};
@@ -31,6 +32,10 @@ pub struct Source {
     pub config: ActorConfig,
     /// Fingerprint that the learner expects.
     pub architecture: String,
+    /// How the learner is reached.
+    pub security: Security,
+    /// Frames per second at most; none: as many as go.
+    pub frames_per_second: Option<f64>,
     /// The version that acted, as the learner has published it.
     pub version: PolicyVersion,
     /// RGB frames, one after the other, used again and again.
@@ -56,6 +61,13 @@ impl Source {
         (unroll % (count / length) as u64) as usize * length
     }
 
+    /// Ticks when a group is to send its next unrolls of `length` steps. What it could not send in time is made up for.
+    fn pace(&self, length: usize) -> Option<Interval> {
+        let frames = length * self.config.slots();
+        let period = self.frames_per_second.map(|rate| Duration::from_secs_f64(frames as f64 / rate));
+        period.map(tokio::time::interval)
+    }
+
     /// Sends until `stop`, then drains.
     ///
     /// # Errors
@@ -69,7 +81,7 @@ impl Source {
         let ledger = Ledger::default();
         let uplink = Uplink {
             config: self.config.clone(),
-            security: Security::loopback(),
+            security: self.security.clone(),
             identity: identity.clone(),
             architecture: self.architecture.clone(),
             streams: AtomicU64::new(0),
@@ -128,7 +140,11 @@ impl Group {
         };
         let (Some(length), slots) = (length, self.source.config.slots_per_group) else { return Ok(()) };
         let group = Arc::new(self);
+        let mut pace = group.source.pace(length);
         for sequence in 0.. {
+            if let Some(pace) = &mut pace {
+                pace.tick().await;
+            }
             let packer = group.clone();
             let pack = move || {
                 let slots = (packer.index * slots..(packer.index + 1) * slots).map(|slot| slot as u32);

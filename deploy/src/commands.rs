@@ -35,6 +35,9 @@ pub const USAGE: u8 = 64;
 /// How long threads that a role has left behind may take to end.
 const LAST_THREADS: Duration = Duration::from_secs(2);
 
+/// Threads for what blocks, decoding, the journal, files: so many, or two a core.
+const BLOCKING_THREADS: usize = 8;
+
 /// Marks an error as the user's to fix in the command line or the configuration.
 #[derive(Debug)]
 pub struct Usage(pub String);
@@ -152,8 +155,11 @@ fn serve(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // Each keeps memory of its own, for its stack and in the allocator, and more would only wait for cores.
+        .max_blocking_threads(BLOCKING_THREADS.max(2 * cores))
         .enable_all()
         .build()
         .context("cannot start the async runtime")

@@ -256,12 +256,14 @@ impl Window {
         };
         let total: f64 = self.actors.actor.iter().sum();
         let share = |state| seconds_of(&named(&ACTOR_STATES, &self.actors.actor), state) / total;
+        let uplink = shares(named(&UPLINK_STATES, &self.actors.uplink));
         let actors = (total > 0.0).then(|| ActorShares {
             infer: share("infer"),
             encode: share("encode"),
             wait_env: share("wait_env"),
             wait_outbox: share("wait_outbox"),
             wait_weights: share("wait_weights"),
+            wait_credit: seconds_of(&uplink, "wait_credit"),
         });
         let received: f64 = self.intake.iter().map(|(_, seconds)| seconds).sum();
         let taking_in = received - seconds_of(&self.intake, "wait_actor");

@@ -77,9 +77,10 @@ impl Sink {
     pub async fn serve(
         &self,
         listener: TcpListener,
+        security: &Security,
         shutdown: CancellationToken,
     ) -> Result<(), LearnerError> {
-        serve::serve(listener, self.services.clone(), &Security::loopback(), shutdown, GRACE).await
+        serve::serve(listener, self.services.clone(), security, shutdown, GRACE).await
     }
 
     /// The next unroll, booked as trained on; none when there was none in time. Blocks.

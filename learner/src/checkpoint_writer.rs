@@ -5,9 +5,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use vpt_runtime::clock;
 
 use crate::checkpoint::{CheckpointFolder, Draft};
 use crate::error::LearnerError;
@@ -109,8 +109,7 @@ impl Worker {
         let written = draft.into_snapshot().and_then(|snapshot| Ok(self.folder.write(&snapshot)?));
         match written {
             Ok(_) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                metrics::checkpoint_success(now.as_secs_f64());
+                metrics::checkpoint_success(clock::calendar_unix().as_secs_f64());
                 tracing::info!(%version, "checkpoint written");
                 self.cut_journal(consumed);
                 Ok(())

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
+use vpt_runtime::clock;
 
 use summary::{Event, FILE_VERSION, Histogram, Summary, Value};
 
@@ -179,7 +179,7 @@ impl Drop for EventLog {
 }
 
 fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    clock::calendar_unix().as_secs_f64()
 }
 
 /// Creates `events.out.tfevents.<unix>.<host>`, with a number behind it where a restart was that quick.

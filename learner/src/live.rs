@@ -9,11 +9,12 @@ mod slot_view;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use vpt_runtime::clock;
 
 use crate::service::Services;
 use history::History;
@@ -65,5 +66,5 @@ impl Live {
 }
 
 fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    clock::calendar_unix().as_secs_f64()
 }

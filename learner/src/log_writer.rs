@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use vpt_runtime::faults::{self, Part};
 
 use crate::error::LearnerError;
 use crate::event_log::{EventLog, EventLogError};
@@ -117,6 +118,7 @@ impl Worker {
     }
 
     fn write(&mut self, message: Message) -> Result<(), EventLogError> {
+        faults::sleep(Part::Disk);
         match message {
             Message::Scalars { step, scalars } => {
                 scalars.iter().try_for_each(|(tag, value)| self.log.scalar(tag, step, *value))

@@ -333,7 +333,7 @@ fn same_architecture(weights: Weights, path: &str, expected: &str) -> Result<Wei
 
 /// Random per training run; an identity, never a seed.
 fn new_run_id(run_seed: u64) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = vpt_runtime::clock::calendar_unix();
     let mut hasher = blake3::Hasher::new();
     hasher.update(&run_seed.to_le_bytes());
     hasher.update(&now.as_nanos().to_le_bytes());

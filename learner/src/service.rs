@@ -1,6 +1,7 @@
 //! The learner's gRPC services and what they share.
 
 pub(crate) mod assembly;
+mod handshake;
 pub(crate) mod push_session;
 mod spoken;
 pub(crate) mod status;
@@ -18,7 +19,7 @@ use crate::ledger::Ledger;
 use crate::live::SlotView;
 use crate::publish::WeightStore;
 use crate::queue::UnrollQueue;
-use crate::service::push_session::Replies;
+use crate::service::push_session::LaterReplies;
 use crate::status::StatusBoard;
 use crate::turnstile::Turnstile;
 
@@ -42,7 +43,7 @@ pub struct Services {
     /// What is kept on disk of what was let in.
     pub journal: Arc<Journal>,
     /// In a deterministic run, the order in which unrolls are let in.
-    pub(crate) turnstile: Option<Arc<Turnstile<Replies>>>,
+    pub(crate) turnstile: Option<Arc<Turnstile<LaterReplies>>>,
     /// What the training thread says of itself.
     pub status: Arc<StatusBoard>,
     /// The slots that somebody looks at.

@@ -9,14 +9,16 @@
 //!    room among their unacknowledged unrolls for a share *o*. When *w + o* is above 1, both wait at once for at least
 //!    *w + o - 1*, and neither can be what the other waits for: it is the way between them. If the streams that receive
 //!    spend most of their time decoding, that is **decode**, else **network**: chunks or answers are under way.
-//! 3. **Actors wait more than the training thread**, or it hardly waits at all: the learner holds the run back, by
-//!    publishing when that takes it longer than all its other work (**publish**), else by **train**.
+//! 3. **Actors wait more than the training thread**: the learner holds the run back, by publishing when that takes it
+//!    longer than all its other work (**publish**), else by **train**.
 //! 4. **The training thread waits more than the actors.** Then actors do not deliver enough, and what they do most says
 //!    why: wait for worlds (**env**), infer and encode (**inference**), wait for weights (**publish**). When most
 //!    unrolls are dropped because they are too old, their work is in vain for want of newer weights: **publish** too.
 //!
-//! Rules 1 and 2 come first because in their cases the others would blame somebody who waits. A buffer that is still filling
-//! up shows as nobody waiting; rule 3 then names the learner, which is what will be waited for.
+//! Rules 1 and 2 come first because in their cases the others would blame somebody who waits. When hardly anybody waits, a
+//! buffer is filling up or running empty, or both ends go at about the same pace. Finished unrolls tell which: those that
+//! wait for a credit wait for the learner, which is what actors will wait for (rule 3); where none does, it takes what it
+//! gets, and is what will wait (rule 4).
 //!
 //! In behavioural cloning there are no actors: the training thread waits for the loader, which reads and **decodes**
 //! recorded play, or it does not.
@@ -24,7 +26,7 @@
 //! On a machine whose cores are all busy, waiting for a core counts as the state in which a thread wanted it, so the shares
 //! of computing parts include each other's; which of them is waited for is still what is measured.
 
-/// A share of the training thread's waits below this is no wait: threads are never in step to the last.
+/// A share below this is no wait: threads are never in step to the last.
 const HARDLY: f64 = 0.1;
 /// By how much both ends must wait at the same time.
 const OVERLAP: f64 = 0.1;
@@ -112,6 +114,8 @@ pub struct ActorShares {
     pub wait_outbox: f64,
     /// Waiting for weights.
     pub wait_weights: f64,
+    /// Of the uplinks' wall clock: having unrolls to send and no credit from the learner.
+    pub wait_credit: f64,
 }
 
 /// What a run is judged by.
@@ -152,7 +156,9 @@ pub fn judge(shares: &Shares) -> Verdict {
     if waits + blocked > 1.0 + OVERLAP {
         return way_up(shares, training, actors);
     }
-    if waits <= blocked || waits < HARDLY { learner(training, blocked) } else { actor_side(shares, actors) }
+    let nobody_waits = waits.max(blocked) < HARDLY;
+    let is_waited_for = if nobody_waits { actors.wait_credit >= HARDLY } else { waits <= blocked };
+    if is_waited_for { learner(training, blocked) } else { actor_side(shares, actors) }
 }
 
 /// What arrives is decoded without a pause, and that is not enough.
@@ -237,11 +243,13 @@ fn percent(share: f64) -> String {
 mod tests {
     use super::*;
 
+    /// Uplinks wait for credits whenever actors wait for room behind them.
     fn shares(wait_data: f64, publish: f64, actors: [f64; 5], decode: f64) -> Shares {
         let [infer, encode, wait_env, wait_outbox, wait_weights] = actors;
+        let wait_credit = wait_outbox;
         Shares {
             training: Some(TrainingShares { wait_data, publish }),
-            actors: Some(ActorShares { infer, encode, wait_env, wait_outbox, wait_weights }),
+            actors: Some(ActorShares { infer, encode, wait_env, wait_outbox, wait_weights, wait_credit }),
             decode,
             ..Shares::default()
         }
@@ -270,8 +278,6 @@ mod tests {
             (Cause::Decode, 0.6, 0.0, [0.4, 0.0, 0.5, 0.1, 0.0], 0.95),
             // In turns: waits that do not overlap are not the fault of what is between.
             (Cause::Train, 0.35, 0.05, [0.1, 0.0, 0.25, 0.6, 0.0], 0.6),
-            // Buffers are filling up: nobody waits yet.
-            (Cause::Train, 0.01, 0.05, [0.5, 0.0, 0.5, 0.0, 0.0], 0.1),
         ];
         for (cause, wait_data, publish, actors, decode) in table {
             let shares = shares(wait_data, publish, actors, decode);
@@ -279,6 +285,16 @@ mod tests {
             assert_eq!(verdict.cause, cause, "{shares:?}: {}", verdict.evidence);
             assert!(verdict.evidence.contains('%') && !verdict.cause.hint().is_empty());
         }
+    }
+
+    #[test]
+    fn where_nobody_waits_yet_the_unrolls_between_tell_who_will() {
+        let mut shares = shares(0.05, 0.05, [0.15, 0.02, 0.8, 0.03, 0.0], 0.1);
+        // All that the slowed worlds deliver is taken at once: the queue runs empty.
+        assert_eq!(judge(&shares).cause, Cause::Env);
+        // Finished unrolls pile up in the actors.
+        shares.actors.as_mut().unwrap().wait_credit = 0.6;
+        assert_eq!(judge(&shares).cause, Cause::Train);
     }
 
     #[test]

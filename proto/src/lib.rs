@@ -4,12 +4,14 @@
 //! - [`common`], [`envserver`], [`learner`]: generated from `proto/vpt/*/v1/*.proto` (`vpt.<service>.v1`)
 //! - [`keys`]: the bits of a human-level action
 //! - [`limits`]: versions and sizes that both ends enforce
+//! - [`codec`]: messages as bytes of a stream
 //! - [`tensor`]: checked conversions between wire tensors and plain numbers
 //! - [`frame_codec`]: lossless packing of consecutive frames
 //! - [`shard`]: recorded play on disk
 //! - [`weights`]: published weights as hashed chunks and deltas, the store they are served from, and its service
 //! - [`cursor`], [`frame_resize`]: a recorded frame as the network sees it
 
+pub mod codec;
 pub mod cursor;
 pub mod frame_codec;
 pub mod frame_resize;

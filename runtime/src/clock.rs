@@ -1,7 +1,23 @@
-//! Wall-clock time by named state: at any moment the states add up to the time since the account was opened.
+//! Time. Deadlines, leases and accounts go by the monotonic clock; the calendar, which somebody may set at any moment, is
+//! for people, file names and certificates, and is read here only.
+//!
+//! An account has the time of a thread or task by named state: at any moment the states add up to the time since the
+//! account was opened.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The date and time now, as the machine has them. No wait may depend on it.
+#[must_use]
+pub fn calendar() -> SystemTime {
+    SystemTime::now()
+}
+
+/// The same as the time since 1970; zero on a machine that believes in an earlier year.
+#[must_use]
+pub fn calendar_unix() -> Duration {
+    calendar().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
 
 /// Time of one thread or task by state; clones share the account, so that others can read it.
 #[derive(Clone)]

@@ -35,9 +35,14 @@ pub enum Part {
     TrainStep,
     /// Every publication of weights, in the learner.
     Publish,
+    /// Everything the learner writes to its disk: records of the journal, files of checkpoints, entries of the log.
+    Disk,
 }
 
-static DELAYS_MS: [AtomicU64; 7] = [const { AtomicU64::new(0) }; 7];
+/// How many there are.
+const PARTS: usize = Part::Disk as usize + 1;
+
+static DELAYS_MS: [AtomicU64; PARTS] = [const { AtomicU64::new(0) }; PARTS];
 
 /// The delays in milliseconds: section `[faults]`, and the file it may name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +62,9 @@ pub struct Delays {
     pub train_step_ms: u64,
     /// Added to every publication of weights.
     pub publish_ms: u64,
+    /// Added to everything that the learner writes to its disk: a record of the journal, a file of a checkpoint, an entry
+    /// of the log.
+    pub disk_ms: u64,
 }
 
 /// Section `[faults]`: delays on purpose, for tests of the system.
@@ -72,7 +80,7 @@ pub struct FaultsConfig {
 }
 
 impl Delays {
-    fn all(&self) -> [u64; 7] {
+    fn all(&self) -> [u64; PARTS] {
         [
             self.env_step_ms,
             self.inference_ms,
@@ -81,6 +89,7 @@ impl Delays {
             self.decode_ms,
             self.train_step_ms,
             self.publish_ms,
+            self.disk_ms,
         ]
     }
 

@@ -9,7 +9,7 @@
 //! - [`open_files`]: the limit of open files
 //! - [`shutdown`]: signals to a token, waits with a name and a deadline
 //! - [`telemetry`]: logs to stderr, human or JSON
-//! - [`clock`], [`pool_account`]: wall-clock time by named state, of one thread and of many
+//! - [`clock`], [`pool_account`]: the calendar, and time by named state, of one thread and of many
 //! - [`faults`]: delays on purpose, for tests of the system
 //! - [`backoff`], [`counter_hash`]: retry delays and the hash that seeds them
 //! - [`atomic_file`]: files that are whole or absent

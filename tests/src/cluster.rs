@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::sys::signal::Signal;
 use vpt_proto::learner::v1::{GetStatusResponse, Ledger};
 
 use crate::http;
 use crate::learner::status_blocking;
-use crate::process::Process;
+use crate::process::{Process, binary};
 use crate::proxy::Proxy;
 use crate::wait::wait_until;
 
@@ -108,6 +109,8 @@ pub struct Cluster {
     envservers: Vec<String>,
     relays: Vec<String>,
     settings: Vec<String>,
+    /// Variables that all processes are started with.
+    environment: Vec<(String, String)>,
 }
 
 /// An address that nobody listens on.
@@ -127,6 +130,20 @@ impl Cluster {
     /// # Panics
     /// When something cannot be started.
     pub fn start(dir: &Path, envservers: usize, settings: &[&str]) -> Self {
+        Self::start_with(dir, envservers, settings, &[])
+    }
+
+    /// The same, every process with `environment` beside what it inherits.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn start_with(
+        dir: &Path,
+        envservers: usize,
+        settings: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         std::fs::write(dir.join("run.toml"), RUN).expect("run file");
         let mut cluster = Self {
             dir: dir.to_owned(),
@@ -137,6 +154,7 @@ impl Cluster {
             envservers: (0..envservers).map(|_| free_address()).collect(),
             relays: Vec::new(),
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
+            environment: environment.iter().map(owned).collect(),
         };
         for (index, address) in cluster.envservers.clone().iter().enumerate() {
             let sets = [("envserver.listen", address.clone()), ("envserver.ops_listen", free_address())];
@@ -243,8 +261,9 @@ impl Cluster {
     pub fn restart(&mut self, name: &str) {
         self.kill(name);
         let member = self.members.get_mut(name).expect("a member of that name");
-        let arguments: Vec<&str> = member.arguments.iter().map(String::as_str).collect();
-        member.process = Some(Process::start(&arguments, &member.log));
+        let mut command = Command::new(binary());
+        command.args(&member.arguments).envs(self.environment.iter().cloned());
+        member.process = Some(Process::start_command(&mut command, &member.log));
     }
 
     /// Kills a process for good, as kill -9 does.

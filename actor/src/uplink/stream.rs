@@ -119,7 +119,7 @@ impl Uplink {
             Some(push_response::Kind::Welcome(welcome)) if welcome.unroll_length == 0 => {
                 Err(Break::Refused { detail: "it wants unrolls of no steps".to_owned() })
             }
-            Some(push_response::Kind::Welcome(welcome)) => Ok((replies, welcome)),
+            Some(push_response::Kind::Welcome(welcome)) => Ok((replies, *welcome)),
             Some(_) => Err(Break::new("status", "the first reply is not a welcome")),
             None => Err(Break::new("closed", "the stream ended without a welcome")),
         }

@@ -136,7 +136,7 @@ impl FakeLearner {
                         credits: self.credits,
                         current: Some(self.weights.borrow().version),
                     };
-                    if !reply(push_response::Kind::Welcome(welcome)).await {
+                    if !reply(push_response::Kind::Welcome(Box::new(welcome))).await {
                         return;
                     }
                 }

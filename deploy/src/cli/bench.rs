@@ -9,6 +9,8 @@ use clap::{Args, Subcommand};
 pub enum BenchCommand {
     /// Steps per second of the embedded world with rendering, replaying the scripted player's actions.
     Env(BenchEnvArgs),
+    /// Worlds over gRPC as fast as they go, for minutes: steps per second, and sessions given up as hung though none is.
+    Pool(BenchPoolArgs),
     /// Acting and training steps of a published network on this CPU, in every precision, against PyTorch.
     Policy(BenchPolicyArgs),
     /// Frames per second trained on end to end, every role a process of its own, against Sample Factory.
@@ -92,6 +94,12 @@ pub struct BenchIngestArgs {
     /// Measurements of each kind; medians are reported.
     #[arg(long, default_value_t = 3, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub rounds: usize,
+    /// Frames per second that are sent at most; 0 sends as many as go.
+    #[arg(long, default_value_t = 0.0, value_parser = frames_per_second)]
+    pub rate: f64,
+    /// Measure with TLS too, in turns, and report what it costs.
+    #[arg(long)]
+    pub tls: bool,
     /// Processors that all processes share, the peer's too.
     #[arg(long, default_value_t = 2, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub cores: usize,
@@ -277,6 +285,26 @@ pub struct BenchPolicyWorkerArgs {
     pub folder: PathBuf,
 }
 
+/// Arguments of `vpt bench pool`.
+#[derive(Debug, Args)]
+pub struct BenchPoolArgs {
+    /// Minutes of play.
+    #[arg(long, default_value_t = 1.0)]
+    pub minutes: f64,
+    /// Sessions at a time; with more than there are cores each waits for the others.
+    #[arg(long, default_value_t = 8, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=256))]
+    pub sessions: usize,
+    /// World to step: native or null.
+    #[arg(long, default_value = "native")]
+    pub world: String,
+    /// Built-in task to play in the embedded world.
+    #[arg(long, default_value = "diamond_pickaxe")]
+    pub task: String,
+    /// Side of the square frames, pixels.
+    #[arg(long, default_value_t = 128)]
+    pub size: u32,
+}
+
 /// Arguments of `vpt bench env`.
 #[derive(Debug, Args)]
 pub struct BenchEnvArgs {
@@ -304,6 +332,11 @@ pub struct BenchEnvArgs {
     /// Rounds in which the peers and we take turns; medians are reported.
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
+}
+
+fn frames_per_second(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| *rate == 0.0 || (1.0..=1e9).contains(rate));
+    rate.ok_or_else(|| "want 0 or a number from 1 to 1e9".to_owned())
 }
 
 fn frame_size(text: &str) -> Result<(usize, usize), String> {

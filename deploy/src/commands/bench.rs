@@ -4,6 +4,7 @@ mod delta;
 mod env;
 mod ingest;
 mod policy;
+mod pool;
 mod publish;
 mod swap;
 mod swarm;
@@ -16,6 +17,7 @@ use crate::cli::bench::BenchCommand;
 pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Env(args) => env::run(&args),
+        BenchCommand::Pool(args) => pool::run(&args),
         BenchCommand::Ingest(args) => ingest::run(&args),
         BenchCommand::IngestWorker(args) => ingest::worker(&args),
         BenchCommand::Policy(args) => policy::run(&args),

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use vpt_runtime::atomic_file;
+use vpt_runtime::faults::{self, Part};
 
 use super::{CheckpointError, FORMAT_VERSION, FileEntry, LATEST, MANIFEST_FILE, Manifest, Snapshot, Stored};
 use crate::version::Version;
@@ -196,6 +197,7 @@ impl CheckpointFolder {
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     let write = || {
+        faults::sleep(Part::Disk);
         let mut file = File::create(path)?;
         file.write_all(bytes)?;
         file.sync_all()

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use vpt_runtime::faults::{self, Part};
 
 use super::segment::{self, HEADER_BYTES, SegmentReader};
 use super::{Entry, JournalConfig, JournalError, JournalMode, PublishMark, Record, Replay};
@@ -191,6 +192,7 @@ impl Journal {
         let path = segment.path.clone();
         // Not under the lock: unrolls go on being recorded.
         drop(state);
+        faults::sleep(Part::Disk);
         file.sync_data().map_err(JournalError::io("sync", &path))
     }
 
@@ -250,6 +252,7 @@ impl Journal {
         let (Some(file), Some(segment)) = (&mut state.file, state.segments.last_mut()) else {
             return Ok(());
         };
+        faults::sleep(Part::Disk);
         let written = file.write_all(prefix).and_then(|()| file.write_all(encoded));
         if let Err(source) = written {
             // Half a record must not stand before the next one.
@@ -274,6 +277,7 @@ impl Journal {
             }
             path = self.dir.join(format!("{first:012}-{again:04}.log"));
         }
+        faults::sleep(Part::Disk);
         let mut file = OpenOptions::new()
             .append(true)
             .create_new(true)

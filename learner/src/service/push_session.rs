@@ -10,13 +10,13 @@ use vpt_proto::learner::v1::ack::Outcome;
 use vpt_proto::learner::v1::{
     Ack, ActorReport, Credit, Hello, PushRequest, PushResponse, Welcome, push_request, push_response,
 };
-use vpt_proto::limits::{OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, speaks};
 use vpt_runtime::faults::{self, Part};
 use vpt_runtime::pool_account::Worker;
 
+use super::Shared;
 use super::assembly::{Assembler, Complete};
+use super::handshake::{Refusal, draining, general_terms, handshake, refuse};
 use super::spoken::SpokenProtocol;
-use super::{Services, Shared};
 use crate::actors::Connection;
 use crate::admission::Envelope;
 use crate::credits::Account;
@@ -26,9 +26,6 @@ use crate::ledger::ActorKey;
 use crate::metrics;
 use crate::turnstile::Passage;
 use crate::version::Version;
-
-/// Bytes of an actor's name.
-const ACTOR_ID_BYTES: usize = 128;
 
 /// Characters of an actor's build in the log.
 const BUILD_CHARS: usize = 64;
@@ -42,15 +39,9 @@ const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 /// How an actor is answered.
 pub(crate) type Replies = mpsc::Sender<Result<PushResponse, Status>>;
 
-/// A stream the learner ends: what the actor is told, and the bounded label it is counted under.
-struct Refusal {
-    reason: &'static str,
-    status: Status,
-}
-
-fn refuse(reason: &'static str, status: Status) -> Refusal {
-    Refusal { reason, status }
-}
+/// How an actor is answered later, if its stream is still open by then. What waits must not keep the stream open: an actor
+/// that has said all it had to say waits for its end.
+pub(crate) type LaterReplies = mpsc::WeakSender<Result<PushResponse, Status>>;
 
 /// Serves `inbound` until it ends; an error is what the actor is to be told.
 pub(super) async fn run(
@@ -59,16 +50,11 @@ pub(super) async fn run(
     replies: &Replies,
 ) -> Result<(), Status> {
     let outcome = async {
-        let (actor, hello) = handshake(shared, &mut inbound).await?;
-        if let Some(url) = shared.learner.assignment.elsewhere(&actor.actor_id, hello.slots) {
-            let welcome =
-                Welcome { push_to: url.to_owned(), ..general_terms(&shared.learner, hello.protocol_version) };
-            return send(replies, push_response::Kind::Welcome(welcome)).await;
+        // What is over after a moment does not take its room in the task of a stream that lives for hours.
+        match Box::pin(begin(shared, &mut inbound, replies)).await? {
+            Some(mut session) => session.serve(&mut inbound).await,
+            None => Ok(()),
         }
-        let mut session = Session::open(shared, actor, &hello, replies.clone())?;
-        session.reconcile(hello).await?;
-        session.welcome().await?;
-        session.serve(&mut inbound).await
     };
     match outcome.await {
         Ok(()) => Ok(()),
@@ -79,50 +65,23 @@ pub(super) async fn run(
     }
 }
 
-async fn handshake(
-    shared: &Shared,
+/// The stream's first messages; none when its actor was sent on to another rank.
+async fn begin(
+    shared: &Arc<Shared>,
     inbound: &mut Streaming<PushRequest>,
-) -> Result<(ActorKey, Hello), Refusal> {
-    let learner = &shared.learner;
-    let wait = Duration::from_secs_f64(learner.admission.hello_timeout_seconds);
-    let first = tokio::select! {
-        () = shared.shutdown.cancelled() => return Err(draining()),
-        first = timeout(wait, inbound.message()) => first,
-    };
-    let first = first
-        .map_err(|_| refuse("deadline", Status::deadline_exceeded("no hello in time")))?
-        .map_err(|status| refuse("protocol", status))?;
-    let Some(push_request::Kind::Hello(hello)) = first.and_then(|message| message.kind) else {
-        return Err(refuse("protocol", Status::invalid_argument("the first message must be a hello")));
-    };
-    let fail = |message: String| refuse("handshake", Status::failed_precondition(message));
-    if !speaks(hello.protocol_version) {
-        return Err(fail(format!(
-            "protocol version: actor {}, learner {OLDEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}; update the older \
-             one, the learner before its actors",
-            hello.protocol_version
-        )));
+    replies: &Replies,
+) -> Result<Option<Session>, Refusal> {
+    let (actor, hello) = handshake(shared, inbound).await?;
+    if let Some(url) = shared.learner.assignment.elsewhere(&actor.actor_id, hello.slots) {
+        let welcome =
+            Welcome { push_to: url.to_owned(), ..general_terms(&shared.learner, hello.protocol_version) };
+        send(replies, push_response::Kind::Welcome(Box::new(welcome))).await?;
+        return Ok(None);
     }
-    if hello.architecture != learner.architecture {
-        return Err(fail(format!(
-            "network architecture: actor {:?}, learner {:?}; give both the same policy section",
-            hello.architecture.chars().take(128).collect::<String>(),
-            learner.architecture
-        )));
-    }
-    let invalid = |message: String| refuse("handshake", Status::invalid_argument(message));
-    let max_slots = learner.admission.max_slots_per_actor;
-    if hello.slots == 0 || hello.slots > max_slots {
-        return Err(invalid(format!("{} slots; 1 to {max_slots} are accepted", hello.slots)));
-    }
-    let identity = hello.actor.as_ref().filter(|actor| {
-        (1..=ACTOR_ID_BYTES).contains(&actor.actor_id.len()) && !actor.actor_id.contains(char::is_control)
-    });
-    let Some(identity) = identity else {
-        return Err(invalid(format!("the actor needs a name of 1 to {ACTOR_ID_BYTES} bytes")));
-    };
-    let actor = ActorKey { actor_id: identity.actor_id.clone(), incarnation: identity.incarnation };
-    Ok((actor, hello))
+    let session = Session::open(shared, actor, &hello, replies.clone())?;
+    session.reconcile(hello).await?;
+    session.welcome().await?;
+    Ok(Some(session))
 }
 
 /// Credits an actor may hold: what its slots can use soon, and never so many that its standing still starves the rest.
@@ -135,21 +94,6 @@ fn credit_limit(shared: &Shared, slots: u32) -> u32 {
     }
     let half = queue.credits().capacity().div_ceil(2);
     slots.saturating_mul(2).min(configured).min(half).max(1)
-}
-
-/// What every actor is told, in the version it speaks.
-fn general_terms(learner: &Services, protocol_version: u32) -> Welcome {
-    Welcome {
-        protocol_version,
-        run_id: learner.run_id.clone(),
-        unroll_length: learner.spec.unroll_length as u32,
-        current: learner.weights.current().map(Into::into),
-        ..Welcome::default()
-    }
-}
-
-fn draining() -> Refusal {
-    refuse("draining", Status::unavailable("the learner is stopping; reconnect later"))
 }
 
 fn lost() -> Refusal {
@@ -257,12 +201,12 @@ impl Session {
 
     async fn welcome(&self) -> Result<(), Refusal> {
         let learner = &self.shared.learner;
-        self.reply(push_response::Kind::Welcome(Welcome {
+        let welcome = Welcome {
             credits: self.account.grant().take(),
             schedule: learner.turnstile.as_ref().map(|turnstile| turnstile.schedule().wire(self.slots)),
             ..general_terms(learner, self.protocol.version())
-        }))
-        .await
+        };
+        self.reply(push_response::Kind::Welcome(Box::new(welcome))).await
     }
 
     async fn serve(&mut self, inbound: &mut Streaming<PushRequest>) -> Result<(), Refusal> {
@@ -293,7 +237,8 @@ impl Session {
                 message = inbound.message() => {
                     let message = message.map_err(|status| refuse("protocol", status))?;
                     let Some(message) = message else { return Ok(()) };
-                    self.handle(message).await?;
+                    // Boxed: a stream is idle most of the time, and then this takes nothing.
+                    Box::pin(self.handle(message)).await?;
                     self.clock.enter("wait_actor");
                     silent.as_mut().reset(Instant::now() + idle);
                 }
@@ -421,7 +366,7 @@ impl Session {
 
     /// Deterministic runs: the acks of all unrolls whose turn this one makes it, each to its own actor.
     async fn wait_in_line(&self, arrival: Arrival) -> Result<(), Refusal> {
-        let (learner, replies) = (self.shared.learner.clone(), self.replies.clone());
+        let (learner, replies) = (self.shared.learner.clone(), self.replies.downgrade());
         let entered = tokio::task::spawn_blocking(move || match &learner.turnstile {
             Some(turnstile) => turnstile.enter(&learner, arrival, replies),
             None => Passage { answers: Vec::new(), failure: None },
@@ -430,7 +375,9 @@ impl Session {
         for (replies, ack) in answers {
             count(ack.outcome());
             let reply = PushResponse { kind: Some(push_response::Kind::Ack(ack)) };
-            // Of their own, so that no stream waits for another actor; one that is gone sends its unroll again.
+            // One whose stream has ended sends its unroll again, if it still lives.
+            let Some(replies) = replies.upgrade() else { continue };
+            // Of their own, so that no stream waits for another actor.
             tokio::spawn(async move { timeout(REPLY_DEADLINE, replies.send(Ok(reply))).await });
         }
         failure.map_or(Ok(()), |error| Err(unrecorded(&error)))

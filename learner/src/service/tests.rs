@@ -135,7 +135,7 @@ impl Client {
 
     async fn welcome(&mut self) -> Welcome {
         match self.reply().await.unwrap() {
-            Some(push_response::Kind::Welcome(welcome)) => welcome,
+            Some(push_response::Kind::Welcome(welcome)) => *welcome,
             other => panic!("expected a welcome, got {other:?}"),
         }
     }

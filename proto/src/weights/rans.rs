@@ -70,6 +70,11 @@ impl Tables {
     }
 }
 
+/// `yes` where `which` is 1, `no` where it is 0, without a branch that nobody can foresee.
+fn either(which: u32, yes: u32, no: u32) -> u32 {
+    no ^ ((no ^ yes) & which.wrapping_neg())
+}
+
 fn next(input: &mut &[u8]) -> Option<u8> {
     let (&first, rest) = input.split_first()?;
     *input = rest;
@@ -105,30 +110,28 @@ fn parts(counts: &[u32; 256]) -> [u16; 256] {
 /// What the encoder needs of a symbol, division by its frequency turned into a product.
 #[derive(Clone, Copy, Default)]
 struct Step {
+    reciprocal: u64,
     limit: u32,
-    reciprocal: u32,
-    bias: u32,
+    bias: u16,
     complement: u16,
-    shift: u16,
 }
 
 impl Step {
-    /// Exact for states below `2^31` (Alverson, "Integer division using reciprocals", 1991).
+    /// Exact: a state times the error of the reciprocal stays below `2^64`.
     fn new(start: u32, part: u32) -> Self {
-        let limit = part << (31 - SCALE_BITS);
-        let complement = (SCALE as u32 - part) as u16;
+        let (limit, complement) = (part << (31 - SCALE_BITS), (SCALE as u32 - part) as u16);
         if part < 2 {
-            let bias = start + SCALE as u32 - 1;
-            return Self { limit, reciprocal: u32::MAX, bias, complement, shift: 0 };
+            // The largest reciprocal makes the quotient one less than the state; the bias makes up for it.
+            let bias = (start + SCALE as u32 - 1) as u16;
+            return Self { reciprocal: u64::MAX, limit, bias, complement };
         }
-        let shift = u32::BITS - (part - 1).leading_zeros();
-        let reciprocal = (1u64 << (shift + 31)).div_ceil(u64::from(part)) as u32;
-        Self { limit, reciprocal, bias: start, complement, shift: (shift - 1) as u16 }
+        let reciprocal = u64::MAX / u64::from(part) + 1;
+        Self { reciprocal, limit, bias: start as u16, complement }
     }
 
     fn advance(&self, state: u32) -> u32 {
-        let quotient = ((u64::from(state) * u64::from(self.reciprocal)) >> 32) as u32 >> self.shift;
-        state + self.bias + quotient * u32::from(self.complement)
+        let quotient = ((u128::from(state) * u128::from(self.reciprocal)) >> 64) as u32;
+        state + u32::from(self.bias) + quotient * u32::from(self.complement)
     }
 }
 
@@ -169,7 +172,7 @@ pub(super) fn encode(keys: &[u16], tables: &Tables, out: &mut Vec<u8>) {
             // A shift rather than a choice, which would be a branch that nobody can foresee.
             let full = u32::from(states[lane] >= step.limit);
             free -= full as usize;
-            states[lane] = step.advance(states[lane] >> (16 * full));
+            states[lane] = step.advance(either(full, states[lane] >> 16, states[lane]));
         }
         at -= LANES - free;
     }
@@ -201,7 +204,7 @@ pub(super) fn decode(input: &[u8], tables: &Tables, contexts: &[u8], symbols: &m
             group[lane] = symbol;
             let word = u32::from(u16::from_le_bytes(window[used % LANES]));
             let low = u32::from(state < LOW);
-            states[lane] = state << (16 * low) | word & low.wrapping_neg();
+            states[lane] = either(low, state << 16 | word, state);
             used += low as usize;
         }
         at += used;
@@ -293,6 +296,18 @@ mod tests {
             (0..64_000u32).map(|n| u16::from(n.wrapping_mul(2_654_435_761) >> 28 == 0)).collect();
         let bits = round_trip(&keys) as f64 * 8.0 / 64_000.0;
         assert!(bits < 0.36, "{bits}");
+    }
+
+    #[test]
+    fn a_step_divides_exactly() {
+        for part in 1..SCALE as u32 {
+            let step = Step::new(5, part);
+            let edges = [LOW, LOW + 1, part * 16 - 1, part * 16, 99_999, step.limit / 2, step.limit - 1];
+            for state in edges.into_iter().filter(|state| *state < step.limit) {
+                let expected = (state / part << SCALE_BITS) + state % part + 5;
+                assert_eq!(step.advance(state), expected, "{part} parts, state {state}");
+            }
+        }
     }
 
     proptest! {

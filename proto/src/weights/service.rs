@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_stream::StreamExt;
+use tokio_stream::adapters::Map;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
@@ -22,6 +24,10 @@ use crate::learner::v1::{FetchRequest, WatchRequest, WeightsChunk, WeightsManife
 const CHUNK_DEADLINE: Duration = Duration::from_secs(30);
 /// Chunks of one stream that wait for the network; each is a view or a copy of half a MiB.
 const CHUNKS_AHEAD: usize = 2;
+
+/// A version to tell a follower of. Channels have room for many, and there is one for each follower: what is long is
+/// made when it is sent.
+type News = Result<Arc<WeightSet>, Status>;
 
 /// Serves a store.
 #[derive(Debug)]
@@ -42,7 +48,7 @@ pub struct WeightsServer {
 
 #[tonic::async_trait]
 impl WeightsService for WeightsServer {
-    type WatchStream = ReceiverStream<Result<WeightsManifest, Status>>;
+    type WatchStream = Map<ReceiverStream<News>, fn(News) -> Result<WeightsManifest, Status>>;
     type FetchStream = ReceiverStream<Result<WeightsChunk, Status>>;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
@@ -72,7 +78,7 @@ impl WeightsService for WeightsServer {
                 }
             }
         });
-        Ok(Response::new(ReceiverStream::new(outbound)))
+        Ok(Response::new(ReceiverStream::new(outbound).map(|news| news.map(|set| set.manifest()))))
     }
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
@@ -134,7 +140,7 @@ fn first_chunk(hashes: &ChunkHashes, offset: u64) -> Result<usize, Status> {
 
 /// Sends the newest manifest and each newer one. A slow reader skips what came between, unless every one is needed: then
 /// those that are still kept follow in order.
-async fn announce(store: &Store, sender: &mpsc::Sender<Result<WeightsManifest, Status>>) {
+async fn announce(store: &Store, sender: &mpsc::Sender<News>) {
     let mut newest = store.watch();
     newest.mark_changed();
     let mut told = PolicyVersion::default();
@@ -154,7 +160,7 @@ async fn announce(store: &Store, sender: &mpsc::Sender<Result<WeightsManifest, S
             }
         };
         told = set.version;
-        permit.send(Ok(set.manifest()));
+        permit.send(Ok(set));
     }
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -16,6 +16,7 @@ use rcgen::{
 use tokio_rustls::rustls::crypto::ring;
 
 use super::{Role, SecurityError};
+use crate::clock;
 
 /// Clocks of machines may differ by this much.
 const CLOCK_SLACK: Duration = Duration::from_secs(3600);
@@ -77,7 +78,7 @@ type Signed = (String, Vec<(Role, String, String)>);
 
 fn params(name: &str, names: Vec<String>, days: u32) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
-    let now = SystemTime::now();
+    let now = clock::calendar();
     params.not_before = (now - CLOCK_SLACK).into();
     params.not_after = (now + Duration::from_secs(u64::from(days) * 86_400)).into();
     params.distinguished_name.push(DnType::CommonName, name);

@@ -68,7 +68,7 @@ impl Pusher {
         let mut pusher = Self::open(channel).await?;
         pusher.say(push_request::Kind::Hello(hello)).await?;
         match pusher.replies.message().await?.and_then(|reply| reply.kind) {
-            Some(push_response::Kind::Welcome(welcome)) => Ok((pusher, welcome)),
+            Some(push_response::Kind::Welcome(welcome)) => Ok((pusher, *welcome)),
             other => bail!("no welcome but {other:?}"),
         }
     }

@@ -1,6 +1,6 @@
 //! `vpt bench delta`: trains a network by cloning on recorded play, publishes as the learner does, and measures what changes
-//! between consecutive versions: the delta's size, its coder's speed on one thread, and what lists of indices and values
-//! would take.
+//! between consecutive versions: the delta's size, its coder's speed on one thread, by the clock and by that thread's CPU
+//! time, and what lists of indices and values would take.
 
 mod training;
 
@@ -9,6 +9,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use serde_json::{Map, Value, json};
 use vpt_proto::weights::delta;
 
@@ -43,7 +45,7 @@ fn measure(args: &BenchDeltaArgs, folder: &Path) -> anyhow::Result<Value> {
         }
         let of = |value: fn(&Pair) -> f64| median(&pairs.iter().map(value).collect::<Vec<_>>());
         let percent = of(|pair| pair.share(pair.delta));
-        let (encode, decode) = (of(|pair| pair.encode), of(|pair| pair.decode));
+        let (encode, decode) = (of(|pair| pair.encode.cpu), of(|pair| pair.decode.cpu));
         let (coordinates, gaps) = (of(|pair| pair.share(pair.coordinates)), of(|pair| pair.share(pair.gaps)));
         speeds.extend([encode, decode]);
         ratios.insert(format!("lr_{rate:e}.index_value"), json!(coordinates / percent));
@@ -53,13 +55,14 @@ fn measure(args: &BenchDeltaArgs, folder: &Path) -> anyhow::Result<Value> {
             json!({
                 "delta_percent": percent, "changed_percent": of(|pair| pair.changed),
                 "index_value_percent": coordinates, "gap_value_percent": gaps,
-                "encode_mb_per_s": encode, "decode_mb_per_s": decode,
+                "encode_mb_per_cpu_s": encode, "decode_mb_per_cpu_s": decode,
+                "encode_mb_per_s": of(|pair| pair.encode.wall), "decode_mb_per_s": of(|pair| pair.decode.wall),
             }),
         );
     }
     let slowest = speeds.into_iter().fold(f64::INFINITY, f64::min);
     Ok(json!({
-        "bench": "delta", "value": slowest, "unit": "MB/s", "ratios": ratios, "cases": cases,
+        "bench": "delta", "value": slowest, "unit": "MB per CPU second", "ratios": ratios, "cases": cases,
         "about": {"model": args.model, "updates": args.updates, "warm_up": args.warm_up, "time": args.time},
     }))
 }
@@ -74,21 +77,41 @@ struct Pair {
     gaps: usize,
     /// Percent of the elements.
     changed: f64,
-    /// MB of weights a second.
-    encode: f64,
-    decode: f64,
+    encode: Speed,
+    decode: Speed,
+}
+
+/// MB of weights a second.
+#[derive(Clone, Copy)]
+struct Speed {
+    wall: f64,
+    /// Of this thread's CPU time: what else runs on the machine does not count.
+    cpu: f64,
+}
+
+impl Speed {
+    /// Runs `work` on `bytes` bytes of weights.
+    fn of<T>(bytes: usize, work: impl FnOnce() -> T) -> anyhow::Result<(Self, T)> {
+        let (began, cpu) = (Instant::now(), thread_cpu_seconds()?);
+        let result = work();
+        let (wall, cpu) = (began.elapsed().as_secs_f64(), thread_cpu_seconds()? - cpu);
+        let megabytes = bytes as f64 / 1e6;
+        Ok((Self { wall: megabytes / wall, cpu: megabytes / cpu.max(1e-9) }, result))
+    }
+}
+
+fn thread_cpu_seconds() -> anyhow::Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 impl Pair {
     fn measure(base: &[u8], new: &[u8]) -> anyhow::Result<Self> {
-        let megabytes = new.len() as f64 / 1e6;
-        let began = Instant::now();
-        let delta = delta::encode(base, new).context("a version that has no smaller delta")?;
-        let encode = megabytes / began.elapsed().as_secs_f64();
-        let began = Instant::now();
-        let back = delta::apply(base, &delta)?;
-        let decode = megabytes / began.elapsed().as_secs_f64();
-        if back != new {
+        let (encode, delta) = Speed::of(new.len(), || delta::encode(base, new))?;
+        let delta = delta.context("a version that has no smaller delta")?;
+        let (decode, back) = Speed::of(new.len(), || delta::apply(base, &delta))?;
+        if back? != new {
             bail!("the delta does not lead to the version");
         }
         let elements = || base.as_chunks::<2>().0.iter().zip(new.as_chunks::<2>().0);
@@ -109,13 +132,16 @@ impl Pair {
 
     fn line(&self) -> String {
         format!(
-            "{:5.2} % changed, delta {:5.2} %, index+value {:6.2} %, gap+value {:6.2} %, encode {:4.0} MB/s, decode {:4.0} MB/s",
+            "{:5.2} % changed, delta {:5.2} %, index+value {:6.2} %, gap+value {:6.2} %, encode {:4.0} (CPU {:4.0}) MB/s, \
+             decode {:4.0} (CPU {:4.0}) MB/s",
             self.changed,
             self.share(self.delta),
             self.share(self.coordinates),
             self.share(self.gaps),
-            self.encode,
-            self.decode
+            self.encode.wall,
+            self.encode.cpu,
+            self.decode.wall,
+            self.decode.cpu
         )
     }
 }

@@ -1,6 +1,7 @@
 //! `vpt bench ingest`: frames per second from an actor process to a learner process whose consumer hashes every decoded
-//! frame, over the production path; raw TCP between the same processes; and Reverb where a Python that has it is given,
-//! with the consumer in a third process and inside the server. Rounds interleaved, medians compared.
+//! frame, over the production path, with TLS too where asked for; raw TCP between the same processes; and Reverb where a
+//! Python that has it is given, with the consumer in a third process and inside the server. Rounds interleaved, medians
+//! compared.
 
 mod actor_end;
 mod codecs;
@@ -10,13 +11,15 @@ mod peer;
 mod report;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use vpt_runtime::Security;
+use vpt_runtime::security::{Authority, Role};
 
 use super::worker::{Worker, serve};
 use crate::cli::bench::{BenchIngestArgs, BenchIngestWorkerArgs};
@@ -75,10 +78,22 @@ fn measure(args: &BenchIngestArgs, folder: &Path) -> anyhow::Result<Value> {
     packings.iter().for_each(|packing| eprintln!("{}", packing.line()));
     let mut report = Report::new(args, &made, Packing::json(&packings));
     drop(made);
+    let certs = args.tls.then(|| folder.join("certs"));
+    if let Some(certs) = &certs {
+        Authority::create(certs, 1)?;
+    }
     let mut peer = args.peers.as_deref().map(|python| peer::start(python, folder, args)).transpose()?;
     for round in 0..args.rounds {
-        let mut taken =
-            Round { tcp: tcp(args, folder)?, ours: ours(args, folder)?, third: None, inside: None };
+        let mut taken = Round {
+            tcp: tcp(args, folder)?,
+            ours: ours(args, folder, None)?,
+            tls: None,
+            third: None,
+            inside: None,
+        };
+        if let Some(certs) = &certs {
+            taken.tls = Some(ours(args, folder, Some(certs))?);
+        }
         if let Some(peer) = &mut peer {
             report.peer = Some(peer.name().to_owned());
             taken.third = Some(peer::rate(peer, "third", args)?);
@@ -114,11 +129,13 @@ fn start(end: &str, args: &BenchIngestArgs, folder: &Path) -> anyhow::Result<Wor
     Worker::start(command)
 }
 
-/// Frames per second from an actor process to a learner process.
-fn ours(args: &BenchIngestArgs, folder: &Path) -> anyhow::Result<Rate> {
+/// Frames per second from an actor process to a learner process, over TLS with certificates from `certs`.
+fn ours(args: &BenchIngestArgs, folder: &Path, certs: Option<&Path>) -> anyhow::Result<Rate> {
     let (mut learner, mut actor) = (start("learner", args, folder)?, start("actor", args, folder)?);
-    let serving = learner.ask(&json!({ "do": "serve" }))?;
-    actor.ask(&json!({ "do": "push", "url": serving["url"], "version": serving["version"] }))?;
+    let serving = learner.ask(&json!({ "do": "serve", "certs": certs }))?;
+    let (url, version) = (&serving["url"], &serving["version"]);
+    let push = json!({ "do": "push", "url": url, "version": version, "certs": certs, "rate": args.rate });
+    actor.ask(&push)?;
     learner.ask(&json!({ "do": "consume", "seconds": args.warm_up }))?;
     let before = number(&actor.ask(&json!({ "do": "usage" }))?, "cpu_seconds")?;
     let consumed = learner.ask(&json!({ "do": "consume", "seconds": args.seconds }))?;
@@ -136,6 +153,12 @@ fn tcp(args: &BenchIngestArgs, folder: &Path) -> anyhow::Result<f64> {
     let sent =
         actor.ask(&json!({ "do": "flood", "address": address["address"], "seconds": args.seconds }))?;
     number(&sent, "bytes_per_second")
+}
+
+/// How an end plays `role`: with the certificates that `request` names, or in the clear.
+fn security(request: &Value, role: Role) -> anyhow::Result<Security> {
+    let certs = request["certs"].as_str().map(PathBuf::from);
+    Ok(certs.map(|certs| Security::development(certs, role)).transpose()?.unwrap_or_default())
 }
 
 fn number(answer: &Value, key: &str) -> anyhow::Result<f64> {

@@ -84,6 +84,23 @@ async fn what_waits_for_its_turn_may_be_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_that_ends_its_stream_is_not_kept_waiting_for_what_waits_for_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(dir.path()).await;
+    let mut b = server.connect(&actor("b", 1)).await;
+    b.send(&b.unroll(0, 0)).await;
+    b.sender = None;
+    assert_eq!(b.reply().await.unwrap(), None, "the end of the stream, and no ack before it");
+    // Its unroll goes on all the same when its turn has come.
+    let mut a = server.connect(&actor("a", 1)).await;
+    for slot in 0..8 {
+        a.send(&a.unroll(slot, 0)).await;
+        assert_eq!(a.ack().await.outcome(), Outcome::Accepted);
+    }
+    assert_eq!(server.learner.journal.next_index(), 9);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_complete_takes_no_other_actor_and_no_restarted_one() {
     let dir = tempfile::tempdir().unwrap();
     let server = server(dir.path()).await;

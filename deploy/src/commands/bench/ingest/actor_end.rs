@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use vpt_actor::bench::{Sent, Source};
 use vpt_actor::{ActorConfig, ActorError};
 use vpt_proto::common::v1::PolicyVersion;
+use vpt_runtime::security::Role;
 
-use super::{ARCHITECTURE, SIDE, cpu_seconds, number};
+use super::{ARCHITECTURE, SIDE, cpu_seconds, number, security};
 use crate::cli::bench::BenchIngestWorkerArgs;
 
 /// Bytes of a write to a plain connection.
@@ -68,6 +69,8 @@ impl ActorEnd {
                 ..ActorConfig::default()
             },
             architecture: ARCHITECTURE.to_owned(),
+            security: security(request, Role::Actor)?,
+            frames_per_second: Some(number(request, "rate")?).filter(|rate| *rate > 0.0),
             version: PolicyVersion { epoch: u32::try_from(word(0)?)?, sequence: word(1)? },
             frames: self.frames.clone(),
             frame_side: SIDE,

@@ -16,10 +16,12 @@ use vpt_learner::admission::{AdmissionConfig, UnrollSpec};
 use vpt_learner::bench::Sink;
 use vpt_learner::queue::ReceivedUnroll;
 use vpt_policy::action::{BUTTONS, CAMERA};
+use vpt_runtime::Security;
+use vpt_runtime::security::Role;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::actor_end::{GROUPS, SLOTS_PER_GROUP};
-use super::{ARCHITECTURE, FRAME, SIDE, cpu_seconds, number};
+use super::{ARCHITECTURE, FRAME, SIDE, cpu_seconds, number, security};
 use crate::cli::bench::BenchIngestWorkerArgs;
 
 /// Bytes of a read from a plain connection.
@@ -59,18 +61,19 @@ impl LearnerEnd {
 
     pub(super) fn answer(&mut self, request: &Value) -> anyhow::Result<Value> {
         match request["do"].as_str() {
-            Some("serve") => self.serve(),
+            Some("serve") => self.serve(&security(request, Role::Learner)?),
             Some("consume") => self.consume(number(request, "seconds")?),
             Some("drain") => drain(),
             _ => bail!("unknown request {request}"),
         }
     }
 
-    fn serve(&self) -> anyhow::Result<Value> {
+    fn serve(&self, security: &Security) -> anyhow::Result<Value> {
         let (sink, _guard) = (self.sink.clone(), self.runtime.enter());
         let listener = vpt_runtime::net::bind("127.0.0.1:0", "learner")?;
         let url = format!("http://{}", listener.local_addr()?);
-        self.runtime.spawn(async move { sink.serve(listener, CancellationToken::new()).await });
+        let security = security.clone();
+        self.runtime.spawn(async move { sink.serve(listener, &security, CancellationToken::new()).await });
         let version = self.sink.version();
         Ok(json!({ "url": url, "version": [version.epoch, version.sequence] }))
     }

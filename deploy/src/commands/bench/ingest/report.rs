@@ -13,6 +13,8 @@ pub(super) struct Round {
     /// Bytes per second of a plain connection.
     pub(super) tcp: f64,
     pub(super) ours: Rate,
+    /// Ours with TLS.
+    pub(super) tls: Option<Rate>,
     /// Reverb with the consumer in a third process.
     pub(super) third: Option<Rate>,
     /// Reverb with the consumer inside the server.
@@ -28,10 +30,19 @@ impl Round {
             )
         };
         let mut line = format!("TCP {:.2} GB/s   {}", self.tcp / 1e9, rate("ours", self.ours));
-        for (name, peer) in [("Reverb", self.third), ("Reverb inside", self.inside)] {
-            line += &peer.map_or(String::new(), |peer| format!("   {}", rate(name, peer)));
+        let others = [("with TLS", self.tls), ("Reverb", self.third), ("Reverb inside", self.inside)];
+        for (name, other) in others {
+            line += &other.map_or(String::new(), |other| format!("   {}", rate(name, other)));
         }
         line
+    }
+
+    /// What TLS costs: core-seconds per 10^9 bytes on the wire, both ends together, and as a share of what all takes without.
+    fn tls_cost(&self) -> Option<[f64; 2]> {
+        let (plain, tls) = (self.ours, self.tls?);
+        // Of decoded frames, hence for an equal number of them.
+        let more = tls.core_seconds_per_gb - plain.core_seconds_per_gb;
+        Some([more * FRAME as f64 / plain.bytes_per_frame, more / plain.core_seconds_per_gb])
     }
 }
 
@@ -53,7 +64,7 @@ impl Report {
         };
         let about = json!({
             "frames": kind, "count": made.count, "frame_bytes": FRAME, "unroll_length": args.unroll_length,
-            "cores": args.cores, "seconds": args.seconds,
+            "cores": args.cores, "seconds": args.seconds, "rate": args.rate,
         });
         Self { about, kind, codecs, peer: None, rounds: vec![] }
     }
@@ -71,8 +82,8 @@ impl Report {
                 "core_seconds_per_gb": of(|rate| rate.core_seconds_per_gb),
             })
         };
-        let (ours, third, inside) =
-            (told(|round| Some(round.ours)), told(|round| round.third), told(|round| round.inside));
+        let (ours, tls) = (told(|round| Some(round.ours)), told(|round| round.tls));
+        let (third, inside) = (told(|round| round.third), told(|round| round.inside));
         let speed = |rate: &Value| rate["frames_per_second"].as_f64();
         let tcp = middle(&|round| Some(round.tcp));
         let mut ratios = Map::new();
@@ -86,11 +97,16 @@ impl Report {
         let best = [&third, &inside].into_iter().filter_map(speed).reduce(f64::max);
         ratio("reverb", divide(speed(&ours), best));
         ratio("reverb_bytes", divide(wire(&third), wire(&ours)));
+        ratio("tls", divide(speed(&tls), speed(&ours)));
         ratio("tcp", divide(speed(&ours).map(|rate| rate * FRAME as f64), tcp));
         ratio("tcp_wire", divide(speed(&ours).zip(wire(&ours)).map(|(rate, bytes)| rate * bytes), tcp));
+        let cost = json!({
+            "core_seconds_per_wire_gb": middle(&|round| Some(round.tls_cost()?[0])),
+            "share_of_plain": middle(&|round| Some(round.tls_cost()?[1])),
+        });
         Ok(json!({
             "bench": "ingest", "value": speed(&ours), "unit": "frames/s", "ratios": ratios, "about": self.about,
-            "tcp_bytes_per_second": tcp, "ours": ours, "reverb": third, "reverb_inside": inside, "peer": self.peer,
+            "tcp_bytes_per_second": tcp, "ours": ours, "tls": tls, "tls_cost": cost, "reverb": third, "reverb_inside": inside, "peer": self.peer,
             "codecs": self.codecs,
             "rounds": self.rounds.iter().map(Round::line).collect::<Vec<_>>(),
         }))
