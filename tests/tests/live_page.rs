@@ -173,7 +173,10 @@ fn check_slot(ops: &str) {
     assert_eq!((&header["width"], &header["steps"]), (&32.into(), &STEPS.into()));
     assert_eq!(header["frames"].as_array().unwrap().len(), STEPS);
     assert_eq!(frames.len(), STEPS * 32 * 32 * 3);
-    assert!(frames.iter().any(|byte| *byte != frames[0]), "the frames are blank");
+    // The null world has one frame.
+    let mut shown = frames.chunks(32 * 32 * 3);
+    let first = shown.next().unwrap();
+    assert!(shown.all(|frame| frame == first), "frames are cut in the wrong places");
     let sequence = header["sequence"].as_u64().unwrap();
     wait_until("the next unroll", PATIENCE, || {
         let answer = request(ops, "GET", &format!("/live/slot/{HOSTILE_PATH}/1/{sequence}")).unwrap();
@@ -195,7 +198,7 @@ fn check_browser(ops: &str) {
     {
         assert!(page.contains(text), "`{text}` is missing:\n{page}");
     }
-    assert!(page.contains("id=\"alarm\" role=\"status\" hidden"), "an alarm is shown:\n{page}");
+    assert!(page.contains("class=\"alarm\" role=\"status\" hidden"), "an alarm is shown:\n{page}");
     let picture = std::fs::metadata(dir.path().join("page.png")).unwrap().len();
     assert!(picture > 20_000, "a picture of {picture} bytes shows nothing");
 }
