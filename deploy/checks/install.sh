@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 declare -A packages=([promtool]=prometheus [systemd-analyze]=systemd [ip]=iproute2 [dockerd]=docker.io [iptables]=iptables
-    [shellcheck]=shellcheck [sshd]=openssh-server [openssl]=openssl)
+    [shellcheck]=shellcheck [sshd]=openssh-server [openssl]=openssl [chromium]=chromium)
 missing=()
 for tool in "${!packages[@]}"; do
     PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing+=("${packages[$tool]}")
