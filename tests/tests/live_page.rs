@@ -192,11 +192,14 @@ fn check_browser(ops: &str) {
     let Some(chromium) = tool("chromium", "the live page in a browser") else { return };
     let dir = tempfile::tempdir().unwrap();
     let url = format!("http://{ops}/#look");
-    let page = browse(&chromium, dir.path(), &url, "--dump-dom");
+    // The browser's seconds pass faster than those of the run: an unroll may not come while it looks.
+    let page = wait_until("a page with an unroll", PATIENCE, || {
+        let page = browse(&chromium, dir.path(), &url, "--dump-dom");
+        page.contains("keys and mouse").then_some(page)
+    });
     assert!(page.contains("&lt;b id=\"harm\"&gt;actor/1 ü&lt;/b&gt;"), "the actor is missing:\n{page}");
     assert!(!page.contains("<b id=\"harm\""), "a name became markup");
-    for text in ["the books balance", "trained on", "class=\"curve c0\"", "training thread", "keys and mouse"]
-    {
+    for text in ["the books balance", "trained on", "class=\"curve c0\"", "training thread"] {
         assert!(page.contains(text), "`{text}` is missing:\n{page}");
     }
     assert!(page.contains("class=\"alarm\" role=\"status\" hidden"), "an alarm is shown:\n{page}");
