@@ -30,7 +30,7 @@ struct Run {
 
 impl Run {
     fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("tempdir");
         let mut config = LearnerConfig {
             stage: Stage::Ppg,
             out: dir.path().to_owned(),
@@ -63,7 +63,7 @@ impl Run {
 fn json(ops: &str, path: &str) -> Value {
     let answer = request(ops, "GET", path).unwrap_or_else(|| panic!("{path} is not answered"));
     assert_eq!(answer.code, 200, "{path}");
-    serde_json::from_slice(&answer.body).unwrap()
+    serde_json::from_slice(&answer.body).expect("JSON")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,28 +79,28 @@ async fn the_page_shows_a_run() {
         check_silence(&ops);
     })
     .await
-    .unwrap();
+    .expect("every check passes");
     run.end().await;
 }
 
 /// Everything comes from this port and nothing can be changed through it.
 fn check_files(ops: &str) {
-    let page = request(ops, "GET", "/").unwrap();
+    let page = request(ops, "GET", "/").expect("an answer");
     assert!(page.code == 200 && page.head.contains("text/html"), "{}", page.head);
-    let mut texts = vec![String::from_utf8(page.body).unwrap()];
+    let mut texts = vec![String::from_utf8(page.body).expect("UTF-8")];
     let mut next = 0;
     let mut found = vec!["/".to_owned()];
     while next < texts.len() {
         let text = texts[next].clone();
         for path in text.split('"').filter(|part| part.starts_with("/live/page") || part.ends_with(".js")) {
             if !found.iter().any(|known| known == path) {
-                let file = request(ops, "GET", path).unwrap();
+                let file = request(ops, "GET", path).expect("an answer");
                 assert_eq!(file.code, 200, "{path}");
                 for header in ["nosniff", "no-store", "default-src 'none'; script-src 'self'"] {
                     assert!(file.head.contains(header), "{path}: {}", file.head);
                 }
                 found.push(path.to_owned());
-                texts.push(String::from_utf8(file.body).unwrap());
+                texts.push(String::from_utf8(file.body).expect("UTF-8"));
             }
         }
         next += 1;
@@ -112,7 +112,7 @@ fn check_files(ops: &str) {
         assert!(!text.contains("innerHTML") && !text.contains("eval("), "{text}");
     }
     for path in ["/", "/live/state", "/live/history"] {
-        assert_eq!(request(ops, "POST", path).unwrap().code, 405, "{path}");
+        assert_eq!(request(ops, "POST", path).expect("an answer").code, 405, "{path}");
     }
 }
 
@@ -132,65 +132,79 @@ fn check_state(ops: &str) {
         (&HOSTILE.into(), &2.into(), &true.into())
     );
     let ledger = &state["ledger"];
-    let number = |value: &Value| value.as_i64().unwrap();
-    let dropped: i64 = ledger["dropped"].as_object().unwrap().values().map(number).sum();
+    let number = |value: &Value| value.as_i64().expect("a number");
+    let dropped: i64 = ledger["dropped"].as_object().expect("an object").values().map(number).sum();
     let settled = number(&ledger["trained"]) + dropped + number(&ledger["in_flight"]);
     assert_eq!(number(&ledger["produced"]), settled, "{ledger}");
     assert_eq!(number(&ledger["imbalance"]), 0);
-    assert!(vpt_learner::verdict::Cause::LABELS.contains(&state["verdict"]["cause"].as_str().unwrap()));
-    assert!(!state["verdict"]["evidence"].as_str().unwrap().is_empty());
-    let training: f64 =
-        state["accounts"]["training"].as_object().unwrap().values().filter_map(Value::as_f64).sum();
-    let seconds = state["accounts"]["seconds"].as_f64().unwrap();
+    assert!(
+        vpt_learner::verdict::Cause::LABELS.contains(&state["verdict"]["cause"].as_str().expect("a string"))
+    );
+    assert!(!state["verdict"]["evidence"].as_str().expect("a string").is_empty());
+    let training: f64 = state["accounts"]["training"]
+        .as_object()
+        .expect("an object")
+        .values()
+        .filter_map(Value::as_f64)
+        .sum();
+    let seconds = state["accounts"]["seconds"].as_f64().expect("a number");
     assert!((training - seconds).abs() < 0.1 * seconds, "{}", state["accounts"]);
 }
 
 fn check_history(ops: &str) {
     let history = wait_until("a few points", PATIENCE, || {
         let history = json(ops, "/live/history");
-        (history["recent"]["times"].as_array().unwrap().len() >= 3).then_some(history)
+        (history["recent"]["times"].as_array().expect("a list").len() >= 3).then_some(history)
     });
     for part in ["recent", "whole"] {
-        let times = history[part]["times"].as_array().unwrap();
+        let times = history[part]["times"].as_array().expect("a list");
         assert!(times.windows(2).all(|pair| pair[0].as_f64() < pair[1].as_f64()), "{times:?}");
-        let series = history[part]["series"].as_object().unwrap();
+        let series = history[part]["series"].as_object().expect("an object");
         for name in ["rate/produced", "rate/trained", "queue/fill", "losses/kl_to_pretrained"] {
             assert!(series.contains_key(name), "{part} has no {name}: {:?}", series.keys());
         }
-        assert!(series.values().all(|values| values.as_array().unwrap().len() == times.len()), "{part}");
+        assert!(
+            series.values().all(|values| values.as_array().expect("a list").len() == times.len()),
+            "{part}"
+        );
     }
 }
 
 fn check_slot(ops: &str) {
     let body = wait_until("an unroll of slot 1", PATIENCE, || {
-        let answer = request(ops, "GET", &format!("/live/slot/{HOSTILE_PATH}/1/none")).unwrap();
+        let answer = request(ops, "GET", &format!("/live/slot/{HOSTILE_PATH}/1/none")).expect("an answer");
         assert!([200, 204].contains(&answer.code), "{}", answer.head);
         (answer.code == 200).then_some(answer.body)
     });
-    let (length, rest) = body.split_first_chunk::<4>().unwrap();
+    let (length, rest) = body.split_first_chunk::<4>().expect("a length");
     let (header, frames) = rest.split_at(u32::from_le_bytes(*length) as usize);
-    let header: Value = serde_json::from_slice(header).unwrap();
+    let header: Value = serde_json::from_slice(header).expect("JSON");
     assert_eq!((&header["width"], &header["steps"]), (&32.into(), &STEPS.into()));
-    assert_eq!(header["frames"].as_array().unwrap().len(), STEPS);
+    assert_eq!(header["frames"].as_array().expect("a list").len(), STEPS);
     assert_eq!(frames.len(), STEPS * 32 * 32 * 3);
     // The null world has one frame.
     let mut shown = frames.chunks(32 * 32 * 3);
-    let first = shown.next().unwrap();
+    let first = shown.next().expect("a frame");
     assert!(shown.all(|frame| frame == first), "frames are cut in the wrong places");
-    let sequence = header["sequence"].as_u64().unwrap();
+    let sequence = header["sequence"].as_u64().expect("a number");
     wait_until("the next unroll", PATIENCE, || {
-        let answer = request(ops, "GET", &format!("/live/slot/{HOSTILE_PATH}/1/{sequence}")).unwrap();
+        let answer =
+            request(ops, "GET", &format!("/live/slot/{HOSTILE_PATH}/1/{sequence}")).expect("an answer");
         (answer.code == 200).then_some(())
     });
     for nobody in ["nobody/0", &format!("{HOSTILE_PATH}/2")] {
-        assert_eq!(request(ops, "GET", &format!("/live/slot/{nobody}/none")).unwrap().code, 404, "{nobody}");
+        assert_eq!(
+            request(ops, "GET", &format!("/live/slot/{nobody}/none")).expect("an answer").code,
+            404,
+            "{nobody}"
+        );
     }
 }
 
 /// The page as a browser builds it.
 fn check_browser(ops: &str) {
     let Some(chromium) = tool("chromium", "the live page in a browser") else { return };
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("tempdir");
     let url = format!("http://{ops}/#look");
     // The browser's seconds pass faster than those of the run: an unroll may not come while it looks.
     let page = wait_until("a page with an unroll", PATIENCE, || {
@@ -204,14 +218,14 @@ fn check_browser(ops: &str) {
     }
     assert!(page.contains("class=\"alarm\" role=\"status\" hidden"), "an alarm is shown:\n{page}");
     browse(&chromium, dir.path(), &url, &format!("--screenshot={}", dir.path().join("page.png").display()));
-    let picture = std::fs::metadata(dir.path().join("page.png")).unwrap().len();
+    let picture = std::fs::metadata(dir.path().join("page.png")).expect("readable").len();
     assert!(picture > 20_000, "a picture of {picture} bytes shows nothing");
 }
 
 /// The page when the learner stops to answer.
 fn check_silence(ops: &str) {
     let Some(chromium) = tool("chromium", "the live page of a learner that is gone") else { return };
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("tempdir");
     let page = browse(&chromium, dir.path(), &format!("http://{}/", falls_silent(ops, 2)), "--dump-dom");
     assert!(page.contains("The learner does not answer"), "{page}");
     assert!(page.contains("class=\"stale\"") && page.contains("What is below is from"), "{page}");
@@ -220,8 +234,8 @@ fn check_silence(ops: &str) {
 
 /// An address that hands requests on to `ops`, until it has answered so many for the state.
 fn falls_silent(ops: &str, states: usize) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
     let ops = ops.to_owned();
     std::thread::spawn(move || {
         let mut left = states;
@@ -260,7 +274,7 @@ fn browse(chromium: &Path, dir: &Path, url: &str, what: &str) -> String {
         .arg(format!("--user-data-dir={}", dir.join("profile").display()))
         .args([what, url])
         .output()
-        .unwrap();
+        .expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -32,7 +32,7 @@ fn declared() -> BTreeMap<&'static str, &'static MetricSpec> {
 
 #[test]
 fn a_running_cluster_exports_what_is_declared() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("tempdir");
     let mut cluster = Cluster::start(dir.path(), 1, &[]);
     cluster.add_relay("relay");
     cluster.add_actor("actor");
@@ -90,13 +90,13 @@ fn compare(role: &str, specs: &[MetricSpec], page: &BTreeMap<String, Family>) {
 /// Prometheus' own opinion of the page.
 fn lint(role: &str, page: &str) {
     let Some(promtool) = tool("promtool", "promtool check metrics") else { return };
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), page).unwrap();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), page).expect("writable");
     let checked = Command::new(promtool)
         .args(["check", "metrics"])
-        .stdin(std::fs::File::open(file.path()).unwrap())
+        .stdin(std::fs::File::open(file.path()).expect("readable"))
         .output()
-        .unwrap();
+        .expect("it starts");
     let said = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success(), "promtool on the metrics of {role}: {said}");
 }
@@ -182,7 +182,7 @@ fn every_name_in_documents_and_manifests_exists() {
     collect(&deploy, &mut files);
     let mut names = 0;
     for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
+        let text = std::fs::read_to_string(&file).expect("readable");
         for name in words(&text) {
             names += 1;
             let is_recorded = rules.iter().any(|rule| rule.name == name);
@@ -199,8 +199,8 @@ fn every_name_in_documents_and_manifests_exists() {
 
 /// Text files below a folder that may name metrics.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in std::fs::read_dir(folder).expect("readable") {
+        let path = entry.expect("readable").path();
         if path.is_dir() {
             collect(&path, files);
         } else if path
@@ -226,9 +226,9 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn every_alert_is_explained_and_tested() {
     let monitoring = rules::monitoring();
-    let runbook = std::fs::read_to_string(monitoring.join("../RUNBOOK.md")).unwrap();
+    let runbook = std::fs::read_to_string(monitoring.join("../RUNBOOK.md")).expect("readable");
     let headings: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-    let cases = std::fs::read_to_string(monitoring.join("rules/tests/alerts_test.yml")).unwrap();
+    let cases = std::fs::read_to_string(monitoring.join("rules/tests/alerts_test.yml")).expect("readable");
     let alerts: Vec<Rule> = rules::all().into_iter().filter(|rule| rule.kind == "alert").collect();
     for alert in &alerts {
         let name = &alert.name;
@@ -251,9 +251,9 @@ fn dashboards_are_portable_and_their_units_fit() {
     let mut uids = BTreeSet::new();
     for (path, board) in dashboards() {
         let at = path.display();
-        assert!(uids.insert(board["uid"].as_str().unwrap().to_owned()), "{at}: its uid is taken");
+        assert!(uids.insert(board["uid"].as_str().expect("a string").to_owned()), "{at}: its uid is taken");
         let variables: Vec<_> =
-            board["templating"]["list"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+            board["templating"]["list"].as_array().expect("a list").iter().map(|it| &it["name"]).collect();
         assert_eq!(variables, ["datasource", "namespace"], "{at}");
         let text = board.to_string();
         assert_eq!(
@@ -261,13 +261,13 @@ fn dashboards_are_portable_and_their_units_fit() {
             text.matches("\"uid\":").count(),
             "{at}"
         );
-        let panels = board["panels"].as_array().unwrap();
-        let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+        let panels = board["panels"].as_array().expect("a list");
+        let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().expect("a number")).collect();
         assert_eq!(ids.len(), panels.len(), "{at}: ids of panels repeat");
         for panel in panels.iter().filter(|panel| panel["type"] != "row") {
-            let unit = panel["fieldConfig"]["defaults"]["unit"].as_str().unwrap();
-            for target in panel["targets"].as_array().unwrap() {
-                let expression = target["expr"].as_str().unwrap();
+            let unit = panel["fieldConfig"]["defaults"]["unit"].as_str().expect("a string");
+            for target in panel["targets"].as_array().expect("a list") {
+                let expression = target["expr"].as_str().expect("a string");
                 assert!(expression.contains("namespace=~\"$namespace\""), "{at}: {expression} mixes runs");
                 for selector in references(expression).selectors {
                     if let Some(spec) = lookup(&selector.name, &declared) {
@@ -302,16 +302,16 @@ fn fits(spec: &MetricSpec, expression: &str, unit: &str) -> bool {
 fn dashboards() -> Vec<(PathBuf, serde_json::Value)> {
     let folder = rules::monitoring().join("grafana/dashboards");
     let read = |path: PathBuf| {
-        let board = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let board = serde_json::from_str(&std::fs::read_to_string(&path).expect("readable")).expect("JSON");
         (path, board)
     };
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path());
     files.map(read).collect()
 }
 
 /// Panel, expression and legend of everything a dashboard asks for.
 fn targets(board: &serde_json::Value) -> Vec<(String, String, String)> {
-    let panels = board["panels"].as_array().unwrap().iter();
+    let panels = board["panels"].as_array().expect("a list").iter();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     panels
         .flat_map(|panel| {

@@ -12,7 +12,11 @@ use vpt_tests::tools::tool;
 use vpt_tests::{http, wait::wait_until};
 
 fn promtool(promtool: &Path, arguments: &[&str]) -> Output {
-    Command::new(promtool).args(arguments).current_dir(monitoring().join("rules")).output().unwrap()
+    Command::new(promtool)
+        .args(arguments)
+        .current_dir(monitoring().join("rules"))
+        .output()
+        .expect("it starts")
 }
 
 fn said(output: &Output) -> String {
@@ -37,30 +41,30 @@ fn rules_and_configuration_are_sound_and_pass_their_tests() {
 fn the_tests_of_the_rules_can_fail() {
     let Some(program) = tool("promtool", "tests of the alerts' tests") else { return };
     let rules_folder = monitoring().join("rules");
-    let text = std::fs::read_to_string(rules_folder.join("alerts.yml")).unwrap();
-    let cases = std::fs::read_to_string(rules_folder.join("tests/alerts_test.yml")).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("tests")).unwrap();
-    std::fs::copy(rules_folder.join("recording.yml"), dir.path().join("recording.yml")).unwrap();
+    let text = std::fs::read_to_string(rules_folder.join("alerts.yml")).expect("readable");
+    let cases = std::fs::read_to_string(rules_folder.join("tests/alerts_test.yml")).expect("readable");
+    let dir = tempfile::tempdir().expect("tempdir");
+    std::fs::create_dir(dir.path().join("tests")).expect("writable");
+    std::fs::copy(rules_folder.join("recording.yml"), dir.path().join("recording.yml")).expect("readable");
     for alert in rules::parse(&text) {
         let only = cases_of(&cases, &alert.name);
-        std::fs::write(dir.path().join("tests/one.yml"), only).unwrap();
+        std::fs::write(dir.path().join("tests/one.yml"), only).expect("writable");
         for (mutation, fails) in [("vector(1) > 1", "fires"), ("vector(1)", "is silent")] {
             std::fs::write(dir.path().join("alerts.yml"), with_expression(&text, &alert.name, mutation))
-                .unwrap();
+                .expect("writable");
             let test = dir.path().join("tests/one.yml");
-            let output = promtool(&program, &["test", "rules", test.to_str().unwrap()]);
+            let output = promtool(&program, &["test", "rules", test.to_str().expect("UTF-8")]);
             let said = said(&output);
             assert!(!output.status.success(), "{} {fails} with {mutation}", alert.name);
             assert!(said.contains(&format!("{} {fails}", alert.name)), "{}: {said}", alert.name);
         }
-        std::fs::write(dir.path().join("alerts.yml"), &text).unwrap();
+        std::fs::write(dir.path().join("alerts.yml"), &text).expect("writable");
     }
 }
 
 /// The cases of one alert, so that a mutation is judged by them alone.
 fn cases_of(cases: &str, alert: &str) -> String {
-    let (head, rest) = cases.split_once("tests:\n").unwrap();
+    let (head, rest) = cases.split_once("tests:\n").expect("a list of tests");
     let blocks = rest.split("  - name: ").filter(|block| block.starts_with(&format!("\"{alert} ")));
     let blocks: String = blocks.map(|block| format!("  - name: {block}")).collect();
     format!("{head}tests:\n{blocks}")
@@ -73,7 +77,7 @@ const NOTHING_TO_SHOW: [&str; 4] = ["DCGM_", "ALERTS", "vpt_learner_item_", "vpt
 fn a_real_server_scrapes_real_processes_and_every_panel_has_something_to_show() {
     let Some(server) = tool("prometheus", "a real Prometheus server") else { return };
     let Some(program) = tool("promtool", "a real Prometheus server") else { return };
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("tempdir");
     let mut cluster = Cluster::start(dir.path(), 1, &[]);
     cluster.add_relay("relay");
     cluster.add_actor("actor-0");
@@ -104,8 +108,13 @@ fn a_real_server_scrapes_real_processes_and_every_panel_has_something_to_show() 
     }
     assert!(empty.is_empty(), "{} of {evaluated} panels' expressions show nothing: {empty:#?}", empty.len());
     let desired = query("vpt:actor_replicas:desired");
-    let count: f64 =
-        desired.split("=> ").nth(1).and_then(|it| it.split(' ').next()).unwrap().parse().unwrap();
+    let count: f64 = desired
+        .split("=> ")
+        .nth(1)
+        .and_then(|it| it.split(' ').next())
+        .expect("a value")
+        .parse()
+        .expect("a number");
     assert!((1.0..100_000.0).contains(&count), "{desired}");
 
     // Whoever is gone is seen to be gone.
@@ -131,10 +140,10 @@ fn serve(server: &Path, cluster: &Cluster, dir: &Path) -> (Process, String) {
         ("envserver", Role::Envserver),
         ("relay", Role::Relay),
     ];
-    let original = std::fs::read_to_string(monitoring().join("prometheus.yml")).unwrap();
+    let original = std::fs::read_to_string(monitoring().join("prometheus.yml")).expect("readable");
     let mut config = format!(
         "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{}/*.yml']\nscrape_configs:\n",
-        monitoring().join("rules").canonicalize().unwrap().display()
+        monitoring().join("rules").canonicalize().expect("a folder").display()
     );
     for (job, role) in names {
         assert!(original.contains(&format!("job_name: vpt-{job}\n")), "no job vpt-{job} in prometheus.yml");
@@ -146,7 +155,7 @@ fn serve(server: &Path, cluster: &Cluster, dir: &Path) -> (Process, String) {
         ));
     }
     let file = dir.join("prometheus.yml");
-    std::fs::write(&file, config).unwrap();
+    std::fs::write(&file, config).expect("writable");
     let address = free_address();
     let arguments = [
         format!("--config.file={}", file.display()),
@@ -161,12 +170,12 @@ fn serve(server: &Path, cluster: &Cluster, dir: &Path) -> (Process, String) {
 fn panel_expressions() -> BTreeSet<String> {
     let folder = monitoring().join("grafana/dashboards");
     let mut expressions = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        let board: serde_json::Value = serde_json::from_str(&text).unwrap();
-        for panel in board["panels"].as_array().unwrap() {
+    for entry in std::fs::read_dir(folder).expect("readable") {
+        let text = std::fs::read_to_string(entry.expect("readable").path()).expect("readable");
+        let board: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        for panel in board["panels"].as_array().expect("a list") {
             for target in panel["targets"].as_array().into_iter().flatten() {
-                let expression = target["expr"].as_str().unwrap();
+                let expression = target["expr"].as_str().expect("a string");
                 expressions.insert(expression.replace("$namespace", ".*").replace("$__rate_interval", "15s"));
             }
         }
