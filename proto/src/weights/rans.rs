@@ -304,7 +304,7 @@ mod tests {
             let step = Step::new(5, part);
             let edges = [LOW, LOW + 1, part * 16 - 1, part * 16, 99_999, step.limit / 2, step.limit - 1];
             for state in edges.into_iter().filter(|state| *state < step.limit) {
-                let expected = (state / part << SCALE_BITS) + state % part + 5;
+                let expected = ((state / part) << SCALE_BITS) + state % part + 5;
                 assert_eq!(step.advance(state), expected, "{part} parts, state {state}");
             }
         }
