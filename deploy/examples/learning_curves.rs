@@ -33,7 +33,8 @@ fn main() -> anyhow::Result<()> {
         .iter()
         .map(|(&place, curves)| (Arm::LEARNERS[place].label().to_owned(), curves::mean(curves, POINTS)))
         .collect();
-    let title = format!("return per episode while training, mean of {} seeds", runs.len());
+    let of = if runs.len() == 1 { "one seed".to_owned() } else { format!("mean of {} seeds", runs.len()) };
+    let title = format!("return per episode while training, {of}");
     plots::curves(&plot, &title, "env steps", &named)?;
     print!("{}", table(&runs)?);
     Ok(())
