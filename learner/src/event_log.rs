@@ -73,7 +73,7 @@ impl EventLog {
             pending_scalars: 0,
         };
         log.write_event(&Event {
-            wall_time: unix_seconds(),
+            wall_time: clock::calendar_seconds(),
             file_version: Some(FILE_VERSION.to_owned()),
             ..Event::default()
         })?;
@@ -108,7 +108,7 @@ impl EventLog {
     /// # Errors
     /// When a file cannot be written; the scalars of that step are then lost from it.
     pub fn flush(&mut self) -> Result<(), EventLogError> {
-        let wall_time = unix_seconds();
+        let wall_time = clock::calendar_seconds();
         self.pending_scalars = 0;
         for (step, scalars) in std::mem::take(&mut self.pending) {
             self.write_line(step, wall_time, &scalars)?;
@@ -178,13 +178,10 @@ impl Drop for EventLog {
     }
 }
 
-fn unix_seconds() -> f64 {
-    clock::calendar_unix().as_secs_f64()
-}
-
 /// Creates `events.out.tfevents.<unix>.<host>`, with a number behind it where a restart was that quick.
 fn create_event_file(dir: &Path) -> Result<(File, PathBuf), EventLogError> {
-    let stem = format!("events.out.tfevents.{:010}.{}", unix_seconds() as u64, vpt_runtime::host::name());
+    let stem =
+        format!("events.out.tfevents.{:010}.{}", clock::calendar_seconds() as u64, vpt_runtime::host::name());
     for attempt in 0..NAMES_PER_SECOND {
         let name = if attempt == 0 { stem.clone() } else { format!("{stem}.{attempt}") };
         let path = dir.join(name);

@@ -52,7 +52,7 @@ impl Live {
         while end.run_until_cancelled(ticks.tick()).await.is_some() {
             services.slots.forget_unwatched();
             let values = sampler.sample(services);
-            self.history().push(unix_seconds(), values);
+            self.history().push(clock::calendar_seconds(), values);
         }
     }
 
@@ -63,8 +63,4 @@ impl Live {
     fn history(&self) -> MutexGuard<'_, History> {
         self.inner.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn unix_seconds() -> f64 {
-    clock::calendar_unix().as_secs_f64()
 }

@@ -19,6 +19,12 @@ pub fn calendar_unix() -> Duration {
     calendar().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The same in seconds, as logs and metrics have it.
+#[must_use]
+pub fn calendar_seconds() -> f64 {
+    calendar_unix().as_secs_f64()
+}
+
 /// Time of one thread or task by state; clones share the account, so that others can read it.
 #[derive(Clone)]
 pub struct TimeAccount {

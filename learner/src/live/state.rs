@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
+use vpt_runtime::clock;
 
 use super::history::Newest;
-use super::unix_seconds;
 use crate::accounts::{MINUTE, NOW, Window};
 use crate::actors::ActorInfo;
 use crate::config::Stage;
@@ -76,7 +76,7 @@ fn fill(services: &Services) -> f64 {
 
 /// While there is nothing to say yet.
 pub(super) fn preparing() -> Value {
-    json!({ "ready": false, "time": unix_seconds() })
+    json!({ "ready": false, "time": clock::calendar_seconds() })
 }
 
 /// Everything but the plots' past.
@@ -89,7 +89,7 @@ pub(super) fn of(services: &Services, newest: Option<Newest>) -> Value {
     let totals = services.ledger.totals();
     json!({
         "ready": true,
-        "time": unix_seconds(),
+        "time": clock::calendar_seconds(),
         "run_id": status.run_id,
         "stage": status.stage,
         "phase": status.phase,
