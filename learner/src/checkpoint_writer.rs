@@ -109,7 +109,7 @@ impl Worker {
         let written = draft.into_snapshot().and_then(|snapshot| Ok(self.folder.write(&snapshot)?));
         match written {
             Ok(_) => {
-                metrics::checkpoint_success(clock::calendar_unix().as_secs_f64());
+                metrics::checkpoint_success(clock::calendar_seconds());
                 tracing::info!(%version, "checkpoint written");
                 self.cut_journal(consumed);
                 Ok(())

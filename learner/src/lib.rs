@@ -52,6 +52,7 @@ pub mod ledger;
 mod live;
 mod log_writer;
 pub mod metrics;
+mod named_thread;
 mod nonfinite;
 mod off_policy;
 mod policy_phase;

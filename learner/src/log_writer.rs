@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use vpt_runtime::faults::{self, Part};
@@ -14,6 +13,7 @@ use crate::error::LearnerError;
 use crate::event_log::{EventLog, EventLogError};
 use crate::journal::{Journal, PublishMark};
 use crate::metrics;
+use crate::named_thread::NamedThread;
 
 /// Messages that wait at most; a policy phase sends a handful.
 const WAITING: usize = 1024;
@@ -37,7 +37,8 @@ enum Message {
 /// The training thread's end.
 pub(crate) struct LogWriter {
     messages: Option<Sender<Message>>,
-    thread: Option<JoinHandle<()>>,
+    // None in a test without one.
+    thread: Option<NamedThread>,
 }
 
 impl LogWriter {
@@ -45,10 +46,7 @@ impl LogWriter {
     pub(crate) fn start(log: EventLog, journal: Arc<Journal>) -> Result<Self, LearnerError> {
         let (sender, inbox) = bounded(WAITING);
         let mut worker = Worker { log, journal };
-        let thread = std::thread::Builder::new()
-            .name("vpt-log".into())
-            .spawn(move || worker.run(&inbox))
-            .map_err(|source| LearnerError::Thread { name: "vpt-log", source })?;
+        let thread = NamedThread::start("vpt-log", move || worker.run(&inbox))?;
         Ok(Self { messages: Some(sender), thread: Some(thread) })
     }
 
@@ -93,10 +91,8 @@ impl LogWriter {
 impl Drop for LogWriter {
     fn drop(&mut self) {
         self.messages = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::warn!("the log thread panicked");
+        if let Some(thread) = &mut self.thread {
+            thread.join();
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Versions go out in order, none left out. One may be under way and one wait; before a third, training waits.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -13,6 +12,7 @@ use vpt_runtime::faults::{self, Part};
 use crate::config::PublishDType;
 use crate::error::LearnerError;
 use crate::journal::PublishMark;
+use crate::named_thread::NamedThread;
 use crate::publish::WeightStore;
 use crate::version::Version;
 
@@ -34,7 +34,7 @@ pub(crate) struct Publisher {
     weights: Arc<WeightStore>,
     jobs: Option<Sender<Job>>,
     results: Receiver<Result<PublishMark, LearnerError>>,
-    thread: Option<JoinHandle<()>>,
+    thread: NamedThread,
     /// Jobs without a result.
     under_way: usize,
 }
@@ -46,17 +46,14 @@ impl Publisher {
         // Room for the results of all jobs that can be under way: the thread never waits for training.
         let (outbox, results) = bounded(WAITING + 2);
         let store = weights.clone();
-        let thread = std::thread::Builder::new()
-            .name(THREAD.into())
-            .spawn(move || {
-                while let Ok(job) = inbox.recv() {
-                    if outbox.send(publish(&store, dtype, &job)).is_err() {
-                        return;
-                    }
+        let thread = NamedThread::start(THREAD, move || {
+            while let Ok(job) = inbox.recv() {
+                if outbox.send(publish(&store, dtype, &job)).is_err() {
+                    return;
                 }
-            })
-            .map_err(|source| LearnerError::Thread { name: THREAD, source })?;
-        Ok(Self { weights, jobs: Some(jobs), results, thread: Some(thread), under_way: 0 })
+            }
+        })?;
+        Ok(Self { weights, jobs: Some(jobs), results, thread, under_way: 0 })
     }
 
     /// Has `parameters` published as `version`; returns what was published meanwhile.
@@ -106,11 +103,7 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.jobs = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::warn!("the thread {THREAD} panicked");
-        }
+        self.thread.join();
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
@@ -18,6 +17,7 @@ use crate::algo::gae::GaeConfig;
 use crate::error::LearnerError;
 use crate::experience::Experience;
 use crate::journal::{Record, Replay};
+use crate::named_thread::NamedThread;
 use crate::queue::{Place, Queued, ReceivedUnroll, UnrollQueue};
 use crate::version::Version;
 
@@ -69,7 +69,7 @@ pub(crate) struct UnrollSource {
     /// Whether nothing follows what the journal holds.
     ends: bool,
     prepared: Option<Receiver<Result<Prepared, LearnerError>>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<NamedThread>,
     stop: Arc<AtomicBool>,
 }
 
@@ -116,8 +116,7 @@ impl UnrollSource {
             preparation,
             stop: self.stop.clone(),
         };
-        let thread = std::thread::Builder::new().name(THREAD.into()).spawn(move || preparer.run(&outbox));
-        self.thread = Some(thread.map_err(|source| LearnerError::Thread { name: THREAD, source })?);
+        self.thread = Some(NamedThread::start(THREAD, move || preparer.run(&outbox))?);
         self.prepared = Some(prepared);
         Ok(())
     }
@@ -189,10 +188,8 @@ impl UnrollSource {
                 self.queue.give_up(place, reason);
             }
         }
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::warn!("the thread {THREAD} panicked");
+        if let Some(thread) = &mut self.thread {
+            thread.join();
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
@@ -10,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use super::{Demonstrations, HostBatch, SequencePlan};
 use crate::batch::SequenceBatch;
 use crate::error::LearnerError;
+use crate::named_thread::NamedThread;
 use candle_core::{Device, Tensor};
 
 /// A batch of sequences to clone.
@@ -26,7 +26,7 @@ pub(crate) struct LoadedBatch {
 #[derive(Debug)]
 pub(crate) struct SequenceLoader {
     batches: Option<Receiver<Result<LoadedBatch, LearnerError>>>,
-    thread: Option<JoinHandle<()>>,
+    thread: NamedThread,
 }
 
 impl LoadedBatch {
@@ -77,11 +77,7 @@ impl SequenceLoader {
                 }
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("vpt-loader".into())
-            .spawn(load)
-            .map_err(|source| LearnerError::Thread { name: "vpt-loader", source })?;
-        Ok(Self { batches: Some(batches), thread: Some(thread) })
+        Ok(Self { batches: Some(batches), thread: NamedThread::start("vpt-loader", load)? })
     }
 
     /// The next batch, or `None` when none came within `timeout`.
@@ -102,10 +98,6 @@ impl Drop for SequenceLoader {
     fn drop(&mut self) {
         // Closing the channel first is what ends a thread that waits in `send`.
         self.batches = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::warn!("the loader thread panicked");
-        }
+        self.thread.join();
     }
 }
