@@ -97,10 +97,7 @@ impl Game {
                     c"libGL.so.1",
                     c"glGetIntegerv",
                 )),
-                std::mem::transmute::<*mut c_void, Option<Flush>>(sys::of_library(
-                    c"libX11.so.6",
-                    c"XFlush",
-                )),
+                std::mem::transmute::<*mut c_void, Option<Flush>>(sys::of_library(c"libX11.so.6", c"XFlush")),
             )
         };
         HEADER.store(at as usize, Release);
@@ -192,8 +189,8 @@ fn end_with_parent() {
 ///
 /// # Safety
 /// Called by the game as GLX's own.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn glXSwapBuffers(display: *mut c_void, window: c_ulong) {
+#[cfg_attr(not(test), unsafe(export_name = "glXSwapBuffers"))]
+pub unsafe extern "C" fn swap_buffers(display: *mut c_void, window: c_ulong) {
     match GAME.get_or_init(Game::find) {
         Some(game) => game.end_frame(display, window),
         None => {
@@ -216,7 +213,8 @@ pub unsafe extern "C" fn glXSwapBuffers(display: *mut c_void, window: c_ulong) {
 pub unsafe extern "C" fn clock_gettime(id: c_int, out: *mut TimeSpec) -> c_int {
     if id == sys::CLOCK_MONOTONIC_RAW && is_locked() {
         let now = header().map_or(0, |header| header.clock_us.load(SeqCst));
-        let time = TimeSpec { seconds: (now / 1_000_000) as i64, nanoseconds: (now % 1_000_000 * 1000) as i64 };
+        let time =
+            TimeSpec { seconds: (now / 1_000_000) as i64, nanoseconds: (now % 1_000_000 * 1000) as i64 };
         // SAFETY: the caller's own, as for the C library's.
         unsafe { out.write(time) };
         return 0;

@@ -7,14 +7,14 @@ use std::time::Duration;
 /// A time of the kernel's.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct TimeSpec {
+pub struct TimeSpec {
     pub(crate) seconds: c_long,
     pub(crate) nanoseconds: c_long,
 }
 
 /// A semaphore of the C library's; only its address matters here.
 #[repr(C)]
-pub(crate) struct Semaphore {
+pub struct Semaphore {
     _opaque: [u8; 0],
 }
 
