@@ -222,6 +222,23 @@ pub unsafe extern "C" fn clock_gettime(id: c_int, out: *mut TimeSpec) -> c_int {
     sys::clock(id, out)
 }
 
+/// The time in seconds. The game seeds with it, at its start, the generator that chooses its port: two that start in one
+/// second would choose the same. Until the first frame it is therefore moved by the process's number.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn time(out: *mut i64) -> i64 {
+    let starts = HEADER.load(Acquire) == 0 && sys::is_main_thread();
+    let now =
+        (sys::clock_us(sys::CLOCK_REALTIME) / 1_000_000) as i64 + if starts { sys::process() } else { 0 };
+    if !out.is_null() {
+        // SAFETY: the caller's own, as for the C library's.
+        unsafe { out.write(now) };
+    }
+    now
+}
+
 /// A short sleep; in lockstep the main thread takes none, it would only be limiting frames.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn usleep(microseconds: c_uint) -> c_int {

@@ -165,6 +165,12 @@ pub(crate) fn is_main_thread() -> bool {
     unsafe { syscall(number::GETTID) == syscall(number::GETPID) }
 }
 
+/// This process.
+pub(crate) fn process() -> c_long {
+    // SAFETY: a call without arguments.
+    unsafe { syscall(number::GETPID) }
+}
+
 /// The parent process.
 pub(crate) fn parent() -> c_long {
     // SAFETY: a call without arguments.

@@ -12,7 +12,8 @@ use vpt_envserver::luanti::programs::Programs;
 use vpt_envserver::task::Task;
 use vpt_envserver::world::{Action, EventKind, World};
 use vpt_proto::keys;
-use vpt_tests::process::signal_pid;
+use vpt_tests::process::{Process, signal_pid};
+use vpt_tests::wait::wait_until;
 
 const SIZE: (usize, usize) = (320, 180);
 
@@ -168,4 +169,53 @@ fn a_game_that_hangs_is_given_up() {
     let error = world.take_fault().expect("it hangs");
     assert!(error.is_passing() && error.to_string().contains("step_timeout_seconds"), "{error}");
     assert!(!Path::new(&format!("/proc/{process}")).exists(), "it is left behind");
+}
+
+#[test]
+fn nothing_outlives_an_envserver_that_is_killed() {
+    if !is_there() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("tempdir");
+    let games = dir.path().join("games");
+    let (folder, out) = (games.display().to_string(), dir.path().join("out").display().to_string());
+    let set = format!("envserver.luanti.folder={folder}");
+    let arguments =
+        ["record", "--out", &out, "--set", "world.name=luanti", "--set", "demonstrations.slots=1", "--set"];
+    let recorder = Process::start(&[&arguments[..], &[&set]].concat(), &dir.path().join("log"));
+    let running = || processes_of(&folder).len();
+    wait_until("a game and its X server", 60, || (running() == 2).then_some(()));
+    wait_until("the game's player", 60, || has_player(&games).then_some(()));
+    recorder.signal(Signal::SIGKILL);
+    wait_until("the end of both", 20, || (running() == 0).then_some(()));
+    let config = LuantiConfig { folder: folder.clone(), ..LuantiConfig::default() };
+    let mut world = LuantiWorld::new(config);
+    world.reset(3, &task("")).expect("another game");
+    let folders = || games.read_dir().expect("games").flatten().filter(|entry| entry.path().is_dir()).count();
+    assert_eq!((folders(), running()), (1, 2), "what was left is removed with the next start");
+    drop(world);
+    assert_eq!((folders(), running()), (0, 0));
+}
+
+/// Processes that were started for a game below that folder.
+fn processes_of(folder: &str) -> Vec<String> {
+    let mark = format!("VPT_LUANTI_FOLDER={folder}");
+    let entries = Path::new("/proc").read_dir().expect("proc").flatten();
+    let is_ours = |path: &Path| {
+        let environment = std::fs::read(path.join("environ")).unwrap_or_default();
+        // One that has ended and was not waited for has none.
+        String::from_utf8_lossy(&environment).split('\0').any(|variable| variable.starts_with(&mark))
+    };
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| is_ours(path))
+        .map(|path| path.display().to_string())
+        .collect()
+}
+
+fn has_player(games: &Path) -> bool {
+    let folders = games.read_dir().into_iter().flatten().flatten();
+    let told = folders
+        .map(|entry| std::fs::read_to_string(entry.path().join("world/vpt_report")).unwrap_or_default());
+    told.into_iter().any(|told| told.contains("state"))
 }

@@ -68,6 +68,12 @@ pub enum LuantiError {
         /// Game steps waited.
         steps: u32,
     },
+    /// Another program has the port that the game chose.
+    #[error("the port that the game chose by chance is taken, again and again{said}")]
+    PortTaken {
+        /// What it said, ready to follow.
+        said: String,
+    },
     /// The task gives an item that the game does not have.
     #[error("task `{task}`: Luanti has no counterpart of `{item}`")]
     NoCounterpart {
@@ -99,7 +105,7 @@ impl LuantiError {
     /// Whether a new game may well not meet it.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Ended { .. } | Self::Hung { .. } | Self::X11(_))
+        matches!(self, Self::Ended { .. } | Self::Hung { .. } | Self::X11(_) | Self::PortTaken { .. })
     }
 
     /// Bounded label of `vpt_envserver_luanti_games_total`.

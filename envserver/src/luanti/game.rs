@@ -29,6 +29,9 @@ const SCRIPT: [(&str, &str); 7] = [
 const WORLD: &str = "gameid = minetest_game\nbackend = sqlite3\nplayer_backend = sqlite3\nauth_backend = sqlite3\n\
                      mod_storage_backend = sqlite3\nworld_name = vpt\nload_mod_vpt = true\n";
 const LOG: &str = "game.log";
+/// What the game says when its port is taken: it chooses one by chance. So often it is started then.
+const PORT_TAKEN: &str = "Failed to bind socket";
+const TRIES: u32 = 4;
 /// The mouse's sensitivity at which a pixel is 0.15 degrees, with the game's vertical field of view of 70 degrees.
 const MOUSE_SENSITIVITY: f64 = 0.155_641_6;
 
@@ -58,6 +61,17 @@ impl Drop for Process {
 impl Game {
     /// Starts a game on the land of that seed and waits until its player stands there, in lockstep.
     pub(super) fn start(config: &LuantiConfig, map_seed: u64) -> Result<Self, LuantiError> {
+        let mut started = Self::try_start(config, map_seed);
+        for _ in 1..TRIES {
+            if !matches!(started, Err(LuantiError::PortTaken { .. })) {
+                break;
+            }
+            started = Self::try_start(config, map_seed);
+        }
+        started
+    }
+
+    fn try_start(config: &LuantiConfig, map_seed: u64) -> Result<Self, LuantiError> {
         let programs = Programs::find(config)?;
         let folder = Folder::new(&config.folder)?;
         install(&folder, config, map_seed)?;
@@ -85,6 +99,10 @@ impl Game {
             }
             if self.read()?.joined {
                 break;
+            }
+            let log = self.folder.read(LOG);
+            if log.contains(PORT_TAKEN) {
+                return Err(LuantiError::PortTaken { said: said(&log) });
             }
             if began.elapsed() > longest {
                 let seconds = longest.as_secs_f64();

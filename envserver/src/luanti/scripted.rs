@@ -2,7 +2,7 @@
 
 use vpt_proto::keys;
 
-use super::chop::Chop;
+use super::chop::{Chop, angles, wrapped};
 use super::craft::{Clicks, PLANKS, Recipe, STICKS, STONE_PICKAXE, WOODEN_PICKAXE, find};
 use super::report::State;
 use crate::native::scripted::mouse::towards;
@@ -72,8 +72,18 @@ impl Scripted {
             return self.press(keys::HOTBAR[slot]);
         }
         let pitch_delta = towards(88.0 - state.pitch, 2.0);
-        let keys = if pitch_delta == 0.0 { keys::ATTACK } else { 0 };
-        Action { keys, pitch_delta, yaw_delta: 0.0 }
+        if pitch_delta != 0.0 {
+            return Action { keys: 0, pitch_delta, yaw_delta: 0.0 };
+        }
+        let [x, y, z] = state.pos;
+        let is_dug = state.pointed.as_ref().is_none_or(|pointed| f64::from(pointed.at[1]) < y - 1.2);
+        if !is_dug {
+            return Action { keys: keys::ATTACK, ..Action::NOOP };
+        }
+        // It stands on the edge of its hole, or falls: a step to the hole's middle.
+        let (yaw, _) = angles(state.pos, [x.round(), y, z.round()]);
+        let yaw_delta = towards(wrapped(yaw - state.yaw), 10.0);
+        Action { keys: if yaw_delta == 0.0 { keys::FORWARD } else { 0 }, pitch_delta: 0.0, yaw_delta }
     }
 
     /// Presses keys that act when pressed: released first if they are still held.
@@ -106,6 +116,7 @@ fn recipe(state: &State) -> Option<&'static Recipe> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::report::Pointed;
     use super::*;
 
     fn state(slots: &[(&str, f64)]) -> State {
@@ -148,6 +159,9 @@ mod tests {
         at.hand = 1.0;
         assert!(player.next(&at, None).pitch_delta > 0.0);
         at.pitch = 88.0;
+        // Nothing below: on an edge, it goes on.
+        assert_eq!(player.next(&at, None).keys, keys::FORWARD);
+        at.pointed = Some(Pointed { at: [0, -1, 0], name: "default:dirt".to_owned() });
         assert_eq!(player.next(&at, None).keys, keys::ATTACK);
     }
 }
