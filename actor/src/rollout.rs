@@ -240,8 +240,9 @@ impl Group {
         let began = Instant::now();
         self.context.activity.enter(self.index, "infer");
         let verdict = self.context.inference.decide(&self.policy, batch).await?;
-        metrics::phase("infer", began.elapsed());
-        self.pace.inferred(began.elapsed(), verdict.took);
+        let took = began.elapsed();
+        metrics::phase("infer", took);
+        self.pace.inferred(took, verdict.took);
         Ok(verdict)
     }
 
@@ -297,8 +298,9 @@ impl Group {
                 None => None,
             });
         }
-        metrics::phase("step", began.elapsed());
-        self.pace.stepped(began.elapsed());
+        let took = began.elapsed();
+        metrics::phase("step", took);
+        self.pace.stepped(took);
         outcomes
     }
 

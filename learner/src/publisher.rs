@@ -142,7 +142,9 @@ mod tests {
             expected
                 .push(blake3::hash(&parameters.to_safetensors(PublishDType::F32.export(), false).unwrap()));
             let version = Version::new(1, sequence);
-            marks.extend(publisher.publish(version, &parameters, sequence * 10, BatchTraces::default()).unwrap());
+            marks.extend(
+                publisher.publish(version, &parameters, sequence * 10, BatchTraces::default()).unwrap(),
+            );
         }
         // What training does to them afterwards is not published.
         parameters.set_normalizer(&Default::default()).unwrap();

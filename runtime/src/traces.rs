@@ -172,9 +172,9 @@ impl Export {
 
 /// A trace that begins here and now under `name`, if the process traces and chance, decided by `key`, has it so.
 #[must_use]
-pub fn sample(name: &'static str, key: u64) -> Trace {
+pub fn sample(name: &'static str, key: impl FnOnce() -> u64) -> Trace {
     match EXPORTING.get() {
-        Some(exporting) if counter_uniform(&[SAMPLE_KEY, key]) < exporting.share => {
+        Some(exporting) if counter_uniform(&[SAMPLE_KEY, key()]) < exporting.share => {
             let trace = u128::from(exporting.identity()) << 64 | u128::from(exporting.identity());
             Trace::begin(name, trace, None, (Instant::now(), exporting.outbox.clone()))
         }
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_process_without_a_collector_traces_nothing() {
         let context = Context { trace: 5, span: 6 }.to_string();
-        for trace in [sample("unroll", 1), resume("learn", &context, Instant::now())] {
+        for trace in [sample("unroll", || 1), resume("learn", &context, Instant::now())] {
             trace.lap("wait");
             trace.note("vpt.slot", 1u64);
             assert!(!trace.is_on());
@@ -234,9 +234,17 @@ mod tests {
         for (key, hint, config) in [
             ("traces.share", "0 and 1", TracesConfig { share: f64::NAN, ..good.clone() }),
             ("traces.share", "0 and 1", TracesConfig { share: 1.5, ..good.clone() }),
-            ("traces.endpoint", "forwards", TracesConfig { endpoint: "https://a:4317".into(), ..good.clone() }),
+            (
+                "traces.endpoint",
+                "forwards",
+                TracesConfig { endpoint: "https://a:4317".into(), ..good.clone() },
+            ),
             ("traces.endpoint", "4317", TracesConfig { endpoint: "http://collector".into(), ..good.clone() }),
-            ("traces.endpoint", "http://", TracesConfig { endpoint: "collector:4317".into(), ..good.clone() }),
+            (
+                "traces.endpoint",
+                "http://",
+                TracesConfig { endpoint: "collector:4317".into(), ..good.clone() },
+            ),
         ] {
             let error = config.validate().unwrap_err().to_string();
             assert!(error.starts_with(key) && error.contains(hint), "{error}");

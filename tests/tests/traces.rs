@@ -9,8 +9,7 @@ use vpt_tests::collector::{Collector, Kept};
 use vpt_tests::wait::wait_until;
 
 /// What an actor does with an unroll, in order.
-const ACTOR: [&str; 7] =
-    ["env_steps", "bootstrap", "pack", "wait_outbox", "wait_credit", "send", "wait_ack"];
+const ACTOR: [&str; 7] = ["env_steps", "bootstrap", "pack", "wait_outbox", "wait_credit", "send", "wait_ack"];
 /// What a learner does with it.
 const LEARNER: [&str; 9] =
     ["receive", "decode", "place", "queue", "prepare", "ready", "batch", "policy_phase", "publish"];
@@ -62,7 +61,10 @@ fn an_unroll_is_one_trace_from_env_step_to_gradient() {
             assert_eq!(reason, "shutdown");
             continue;
         }
-        assert_eq!((root.service.as_str(), root.text("vpt.actor_id").as_deref()), ("vpt-actor", Some("actor")));
+        assert_eq!(
+            (root.service.as_str(), root.text("vpt.actor_id").as_deref()),
+            ("vpt-actor", Some("actor"))
+        );
         assert!(sequences.entry(number("vpt.slot")).or_default().insert(number("vpt.sequence")), "twice");
         let sum = inside(trace, child(trace, root, "env_steps"), "inference_sum").count("vpt.batches");
         assert!(sum.is_some_and(|batches| batches > 0), "{sum:?}");
@@ -156,7 +158,8 @@ fn parts<'a>(trace: &'a [Kept], whole: &Kept, name: &str) -> impl Iterator<Item 
 fn unrolls_that_chance_passes_over_leave_no_trace() {
     let dir = tempfile::tempdir().expect("tempdir");
     let collector = Collector::start();
-    let mut cluster = start(dir.path(), &[format!("traces.endpoint={}", collector.url()), "traces.share=0".into()]);
+    let mut cluster =
+        start(dir.path(), &[format!("traces.endpoint={}", collector.url()), "traces.share=0".into()]);
     cluster.train_on(500);
     drain(&mut cluster);
     assert!(collector.traces().is_empty());

@@ -112,10 +112,8 @@ impl RolloutContext {
 
     /// The trace of an unroll that begins now, if chance has it so.
     pub(super) fn trace(&self, slot: u32, sequence: u64) -> Trace {
-        traces::sample(
-            "unroll",
-            counter_hash(&[self.run_seed, ROLE, self.actor_hash(), u64::from(slot), sequence]),
-        )
+        let key = || counter_hash(&[self.run_seed, ROLE, self.actor_hash(), u64::from(slot), sequence]);
+        traces::sample("unroll", key)
     }
 
     /// Bytes of one frame.

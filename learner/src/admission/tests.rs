@@ -192,7 +192,9 @@ fn the_queue_is_bounded_in_bytes_too() {
 #[test]
 fn whatever_an_unroll_says_of_its_trace_it_is_let_in_and_does_not_keep_it() {
     let sent = good(&actor(), 1, 2, Version::new(2, 4));
-    for traceparent in ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "nonsense", &"x".repeat(1 << 20)] {
+    for traceparent in
+        ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "nonsense", &"x".repeat(1 << 20)]
+    {
         let unroll = Unroll { traceparent: traceparent.to_owned(), ..sent.clone() };
         let received = spec().admit(unroll.encode_to_vec().into(), &envelope()).unwrap();
         assert_eq!(received.unroll.traceparent, "");

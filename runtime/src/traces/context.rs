@@ -21,7 +21,8 @@ impl Context {
         }
         let mut parts = text.split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        if version != "00" || (trace.len(), span.len(), flags.len()) != (32, 16, 2) || parts.next().is_some() {
+        if version != "00" || (trace.len(), span.len(), flags.len()) != (32, 16, 2) || parts.next().is_some()
+        {
             return None;
         }
         let is_hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());

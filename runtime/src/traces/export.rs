@@ -77,7 +77,8 @@ impl Exporter {
         match self.collector.export(wire::request(&self.resource, traces)).await {
             Ok(answer) => {
                 self.failures = 0;
-                let rejected = answer.into_inner().partial_success.map_or(0, |partial| partial.rejected_spans);
+                let rejected =
+                    answer.into_inner().partial_success.map_or(0, |partial| partial.rejected_spans);
                 let rejected = u64::try_from(rejected).unwrap_or(0).min(spans);
                 count("sent", spans - rejected);
                 count("rejected", rejected);
@@ -86,7 +87,12 @@ impl Exporter {
                 self.failures += 1;
                 if self.failures.is_power_of_two() {
                     let (code, failures) = (status.code(), self.failures);
-                    tracing::warn!(?code, failures, detail = status.message(), "traces do not reach the collector");
+                    tracing::warn!(
+                        ?code,
+                        failures,
+                        detail = status.message(),
+                        "traces do not reach the collector"
+                    );
                 }
                 count("collector", spans);
             }
