@@ -4,6 +4,7 @@ use crate::error::ActorError;
 use crate::version::Version;
 use candle_core::{Device, Tensor};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use vpt_policy::action::{AgentAction, BUTTONS, CAMERA};
 use vpt_policy::{
     CounterRng, Parameters, Policy, PolicyConfig, Precision, RecurrentState, ValueNormalizer, distribution,
@@ -51,6 +52,8 @@ pub(crate) struct Verdict {
     pub(crate) values: Vec<f32>,
     /// Memory after the step.
     pub(crate) state: RecurrentState,
+    /// How long the network took.
+    pub(crate) took: Duration,
 }
 
 impl ActingPolicy {
@@ -86,6 +89,7 @@ impl ActingPolicy {
 
     /// Runs one step of `batch` and draws its actions.
     pub(crate) fn decide(&self, batch: Batch) -> Result<Verdict, ActorError> {
+        let began = Instant::now();
         // [B, T = 1, H, W, 3]
         let (rows, side) = (batch.is_first.len(), self.config().image_size);
         let frames = Tensor::from_vec(batch.frames, (rows, 1, side, side, 3), &Device::Cpu)?;
@@ -102,7 +106,7 @@ impl ActingPolicy {
             let rows = rows.zip(&batch.draws).map(|((buttons, camera), key)| self.draw(buttons, camera, key));
             rows.collect::<Result<_, _>>()?
         };
-        Ok(Verdict { decisions, values, state: output.state })
+        Ok(Verdict { decisions, values, state: output.state, took: began.elapsed() })
     }
 
     fn draw(&self, buttons: &[f32], camera: &[f32], key: &DrawKey) -> Result<Decision, ActorError> {

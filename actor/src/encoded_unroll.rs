@@ -5,6 +5,7 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use vpt_proto::learner::v1::Unroll;
 use vpt_proto::limits::CHUNK_BYTES;
+use vpt_runtime::traces::Trace;
 
 /// `Unroll.frames`. Fields may come in any order, so the longest one comes last.
 const FRAMES_FIELD: u32 = 11;
@@ -20,6 +21,7 @@ pub(crate) struct EncodedUnroll {
     pub(crate) steps: u64,
     /// CRC-32C of the encoded message.
     pub(crate) crc32c: u32,
+    pub(crate) trace: Trace,
     head: Bytes,
     frames: Bytes,
 }
@@ -47,9 +49,15 @@ impl EncodedUnroll {
             sequence: unroll.sequence,
             steps: u64::from(unroll.length),
             crc32c: crc32c::crc32c_append(crc32c::crc32c(&head), &frames),
+            trace: Trace::default(),
             head: head.into(),
             frames,
         }
+    }
+
+    /// The same, traced.
+    pub(crate) fn traced(self, trace: Trace) -> Self {
+        Self { trace, ..self }
     }
 
     /// Bytes of the encoded message.

@@ -82,6 +82,7 @@ impl Lane {
     /// Drops the unroll in progress, its steps counted.
     pub(crate) fn drop_unroll(&mut self, reason: &'static str, ledger: &Ledger) {
         if let Some(builder) = self.builder.take() {
+            builder.trace().lost(reason);
             ledger.dropped(reason, builder.steps() as u64);
             metrics::unroll("dropped_partial");
         }

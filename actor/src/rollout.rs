@@ -6,6 +6,7 @@
 
 mod context;
 mod memory_age;
+mod pace;
 mod send;
 
 pub(crate) use context::RolloutContext;
@@ -19,6 +20,7 @@ use crate::metrics;
 use crate::terms::Schedule;
 use crate::unroll::UnrollBuilder;
 use memory_age::MemoryAge;
+use pace::Pace;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vpt_policy::RecurrentState;
@@ -41,6 +43,8 @@ pub(crate) struct Group {
     /// Steps of the group so far.
     steps: u64,
     memory_age: MemoryAge,
+    /// Where the time of the unrolls in progress goes.
+    pace: Pace,
     /// The last slot whose session broke, and why.
     lost: Option<(u32, String)>,
 }
@@ -58,8 +62,8 @@ impl Group {
         let state = policy.initial_state(lanes.len())?;
         let window = policy.config().maxlen() * policy.config().n_recurrence_layers;
         let memory_age = MemoryAge::new(window as u64, policy.version());
-        let mut group =
-            Self { index, context, lanes, policy, state, next: None, steps: 0, memory_age, lost: None };
+        let (next, steps, pace, lost) = (None, 0, Pace::start(), None);
+        let mut group = Self { index, context, lanes, policy, state, next, steps, memory_age, pace, lost };
         group.roll_out().await
     }
 
@@ -166,9 +170,13 @@ impl Group {
     async fn play_unroll(&mut self, length: usize) -> Result<bool, ActorError> {
         let frame_len = self.context.frame_len();
         for lane in &mut self.lanes {
-            let episode_start = lane.episode_start;
-            lane.builder = lane.running().map(|_| UnrollBuilder::new(length, frame_len, episode_start));
+            let (slot, sequence, episode_start) = (lane.slot, lane.sequence, lane.episode_start);
+            lane.builder = lane.running().map(|_| {
+                UnrollBuilder::new(length, frame_len, episode_start)
+                    .traced(self.context.trace(slot, sequence))
+            });
         }
+        self.pace = Pace::start();
         for _ in 0..length {
             let verdict = match self.next.take() {
                 Some(verdict) => verdict,
@@ -189,9 +197,16 @@ impl Group {
                 return Ok(false);
             }
         }
+        self.builders().for_each(|builder| self.pace.note_in(builder.trace()));
         // Frame T under the version that acted: the bootstrap, and the next unroll's frame 0 unless weights swap.
         self.next = Some(self.infer().await?);
+        self.builders().for_each(|builder| builder.trace().lap("bootstrap"));
         Ok(true)
+    }
+
+    /// The unrolls in progress.
+    fn builders(&self) -> impl Iterator<Item = &UnrollBuilder> {
+        self.lanes.iter().filter_map(|lane| lane.builder.as_ref())
     }
 
     /// Runs the policy on the frames that are to be acted on.
@@ -221,11 +236,13 @@ impl Group {
         self.decide(batch).await
     }
 
-    async fn decide(&self, batch: Batch) -> Result<Verdict, ActorError> {
+    async fn decide(&mut self, batch: Batch) -> Result<Verdict, ActorError> {
         let began = Instant::now();
         self.context.activity.enter(self.index, "infer");
         let verdict = self.context.inference.decide(&self.policy, batch).await?;
-        metrics::phase("infer", began.elapsed());
+        let took = began.elapsed();
+        metrics::phase("infer", took);
+        self.pace.inferred(took, verdict.took);
         Ok(verdict)
     }
 
@@ -281,7 +298,9 @@ impl Group {
                 None => None,
             });
         }
-        metrics::phase("step", began.elapsed());
+        let took = began.elapsed();
+        metrics::phase("step", took);
+        self.pace.stepped(took);
         outcomes
     }
 
@@ -306,7 +325,7 @@ impl Group {
     }
 
     /// V(final frame) of every truncated episode, in row order; the memory of the slots is not touched by it.
-    async fn truncation_values(&self, outcomes: &[Option<Outcome>]) -> Result<Vec<f32>, ActorError> {
+    async fn truncation_values(&mut self, outcomes: &[Option<Outcome>]) -> Result<Vec<f32>, ActorError> {
         let mut frames = Vec::new();
         let mut rows = Vec::new();
         for (row, outcome) in outcomes.iter().enumerate() {

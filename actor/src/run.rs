@@ -55,7 +55,7 @@ pub async fn run(
 ) -> Result<(), ActorError> {
     setup.actor.validate()?;
     setup.policy.validate()?;
-    let handle = vpt_runtime::metrics::install(&[metrics::METRICS])?;
+    let handle = vpt_runtime::metrics::install(&[metrics::METRICS, vpt_runtime::traces::METRICS])?;
     let health = Health::new(HEARTBEAT_DEADLINE);
     let ops_end = CancellationToken::new();
     let ops = tokio::spawn(OpsServer::serve(listeners.ops, handle, health.clone(), ops_end.clone()));

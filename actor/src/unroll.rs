@@ -14,6 +14,7 @@ use vpt_proto::envserver::v1::Observation;
 use vpt_proto::learner::v1::{EpisodeEnd, LayerState, Unroll, UnrollEvent};
 use vpt_proto::limits::UNROLL_FORMAT_VERSION;
 use vpt_proto::{frame_codec, tensor};
+use vpt_runtime::traces::Trace;
 
 /// Events a step may carry; an envserver that sends more is cut, for the learner would refuse the unroll.
 const EVENTS_PER_STEP: usize = 64;
@@ -25,6 +26,7 @@ pub(crate) struct UnrollBuilder {
     episode_start: u64,
     frames: Vec<u8>,
     unroll: Unroll,
+    trace: Trace,
 }
 
 /// What an unroll is tagged with.
@@ -51,13 +53,25 @@ pub(crate) struct FinishedUnroll {
     unroll: Unroll,
     frames: Vec<u8>,
     frame_side: usize,
+    trace: Trace,
 }
 
 impl UnrollBuilder {
     /// An empty unroll of `length` steps; the episode in memory began at the group's step `episode_start`.
     pub(crate) fn new(length: usize, frame_len: usize, episode_start: u64) -> Self {
         let frames = Vec::with_capacity(length * frame_len);
-        Self { length, episode_start, frames, unroll: Unroll::default() }
+        let (unroll, trace) = (Unroll::default(), Trace::default());
+        Self { length, episode_start, frames, unroll, trace }
+    }
+
+    /// The same, traced.
+    pub(crate) fn traced(self, trace: Trace) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// What is noted about it.
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// The group's step at which the episode began whose memory frame 0 is inferred with.
@@ -118,7 +132,9 @@ impl UnrollBuilder {
     /// Completes a full unroll.
     pub(crate) fn finish(self, bootstrap: Bootstrap, tags: Tags, frame_side: usize) -> FinishedUnroll {
         debug_assert!(self.is_full());
+        tags.note_in(&self.trace);
         let mut unroll = self.unroll;
+        unroll.traceparent = self.trace.traceparent();
         unroll.format_version = UNROLL_FORMAT_VERSION;
         unroll.actor = Some(tags.actor);
         unroll.slot = tags.slot;
@@ -130,7 +146,7 @@ impl UnrollBuilder {
         unroll.frame_width = frame_side as u32;
         unroll.bootstrap_value = bootstrap.value;
         unroll.bootstrap_is_first = bootstrap.is_first;
-        FinishedUnroll { unroll, frames: self.frames, frame_side }
+        FinishedUnroll { unroll, frames: self.frames, frame_side, trace: self.trace }
     }
 }
 
@@ -141,7 +157,19 @@ impl FinishedUnroll {
         let (codec, frames) = frame_codec::encode(self.frames.into(), frame_len);
         self.unroll.frame_codec = codec.into();
         self.unroll.state = state.iter().map(|layer| wire_state(layer, width, mode)).collect();
-        EncodedUnroll::new(&self.unroll, frames)
+        self.trace.lap("pack");
+        EncodedUnroll::new(&self.unroll, frames).traced(self.trace)
+    }
+}
+
+impl Tags {
+    fn note_in(&self, trace: &Trace) {
+        if trace.is_on() {
+            trace.note("vpt.actor_id", self.actor.actor_id.as_str());
+            trace.note("vpt.slot", u64::from(self.slot));
+            trace.note("vpt.sequence", self.sequence);
+            trace.note("vpt.policy_version", self.version.to_string());
+        }
     }
 }
 

@@ -194,6 +194,7 @@ impl Delivery {
     fn take(&mut self, unroll: Option<EncodedUnroll>, ledger: &Ledger) {
         match unroll {
             Some(unroll) => {
+                unroll.trace.lap("wait_outbox");
                 ledger.handed_over(unroll.steps);
                 self.outbox.push(unroll);
             }

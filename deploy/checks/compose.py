@@ -8,7 +8,7 @@ import yaml
 from binary import ask
 from report import Fault, Missing, Skip, must, run
 
-FILES = ["compose.yaml", "gpu.yaml", "monitoring.yaml"]
+FILES = ["compose.yaml", "gpu.yaml", "monitoring.yaml", "traces.yaml"]
 
 
 def load(context, name):
@@ -31,9 +31,19 @@ def schema(context):
     raise Fault("stop_grace_perod was let through")
 
 
+def with_traces(files):
+    """The services of compose.yaml as traces.yaml changes them: the settings that every other file leaves alone."""
+    added = files["traces.yaml"]["services"]
+    return {
+        name: service | {"environment": service.get("environment", {}) | added.get(name, {}).get("environment", {})}
+        for name, service in files["compose.yaml"]["services"].items()
+    }
+
+
 def problems_of(context, files):
     """What is wrong with a project made of these files."""
-    services, problems = files["compose.yaml"]["services"], []
+    services, problems = with_traces(files), []
+    names = services.keys() | files["traces.yaml"]["services"].keys()
     networks, volumes = files["compose.yaml"]["networks"], files["compose.yaml"]["volumes"]
     run_file = context.root / "deploy/compose" / files["compose.yaml"]["configs"]["run"]["file"]
     for name, service in services.items():
@@ -43,7 +53,7 @@ def problems_of(context, files):
             if other not in services:
                 problems.append(f"{name}: it waits for {other}, which is no service")
         for host in re.findall(r"http://([\w.-]+):", " ".join(given.values())):
-            if host not in services:
+            if host not in names:
                 problems.append(f"{name}: it connects to {host}, which is no service")
         problems += [f"{name}: network {item} is not declared" for item in service["networks"] if item not in networks]
         for mount in service.get("volumes", []):
@@ -60,7 +70,7 @@ def problems_of(context, files):
             granted = int(service.get("stop_grace_period", "10s").removesuffix("s"))
             if granted <= needed:
                 problems.append(f"{name}: it ends within {needed} s, and is killed after {granted} s")
-    for other in ("gpu.yaml", "monitoring.yaml"):
+    for other in FILES[1:]:
         for name, service in files[other]["services"].items():
             if name not in services and "image" not in service:
                 problems.append(f"{other}: {name} is neither a service of compose.yaml nor has an image")
@@ -86,7 +96,11 @@ def fields(context):
         mistake(wrong["compose.yaml"]["services"])
         if not problems_of(context, wrong):
             raise Fault(f"{name} was let through")
-    return f"{len(mistakes)} mutations"
+    wrong = copy.deepcopy(files)
+    wrong["traces.yaml"]["services"]["actor"]["environment"]["VPT__TRACES__ENDPOINT"] = "http://jager:4317"
+    if not problems_of(context, wrong):
+        raise Fault("a collector that is no service was let through")
+    return f"{len(mistakes) + 1} mutations"
 
 
 CHECKS = [("compose schema", schema), ("compose fields", fields)]

@@ -2,15 +2,17 @@
 `dev` say: found by name, made more and fewer, drained by SIGTERM, and the learner moved to a new container."""
 
 import json
+import os
 import re
 import time
 
 import yaml
 
+from compose import FILES
 from engine import Engine, build
 from pods import overlay
 from processes import balanced, connected, sequence, until
-from report import Fault
+from report import Fault, Missing, must, run
 
 LARGEST_ACTOR = 40 << 20
 
@@ -113,16 +115,62 @@ def containers(context):
     return f"actor image {size / 2**20:.1f} MiB; {'; '.join(said)}"
 
 
-def dockerfile(context):
-    """Every COPY between stages names a stage and everything that the README builds is a target."""
-    text = (context.root / "deploy/docker/Dockerfile").read_text()
-    stages = re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)
-    used = re.findall(r"--from=(\S+)", text) + re.findall(r"--target (\S+)", text)
+def images_in_use(context):
+    """Our images in all renderings and compose files."""
+    texts = [(context.root / "deploy/compose" / name).read_text() for name in FILES]
+    texts += [yaml.safe_dump(objects) for objects in context.rendered.values()]
+    return set(re.findall(r"image: (vpt/\S+)", "\n".join(texts)))
+
+
+def faults_of(context, text, used):
+    """What is wrong with the text of the Dockerfile, whose images are to be those in use."""
+    bodies = {part.split("\n")[0].split(" AS ")[-1]: part for part in re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]}
     bases = [base for base in re.findall(r"^FROM (\S+)", text, re.MULTILINE) if not base.startswith("${")]
-    unknown = [name for name in used + bases if name not in [*stages, "scratch"]]
-    if unknown or not {"actor", "envserver", "learner-cpu", "learner-cuda"} <= set(stages):
-        raise Fault(f"stages {stages}, unknown {unknown}")
-    return f"{len(stages)} stages"
+    problems = [f"{name} is no stage" for name in bases if name not in [*bodies, "scratch"]]
+    for stage, source in re.findall(r"--from=(\S+) (?:--\S+ )*(\S+)", text):
+        # By its first part: scripts lay out what is below.
+        made = "/" + source.split("/")[1]
+        if not re.search(rf"{made}\b", bodies.get(stage, "")):
+            problems.append(f"{source} is copied from {stage}, which does not make it")
+    for script in re.findall(r"deploy/\S+\.sh", text):
+        if not os.access(context.root / script, os.X_OK):
+            problems.append(f"{script} cannot be run")
+    built = dict(re.findall(r"--target (\S+) +-t (\S+)", text))
+    problems += [f"{target} is no stage" for target in built if target not in bodies]
+    problems += [f"no manifest uses {image}, target {target}" for target, image in built.items() if image not in used]
+    return problems + [f"a manifest uses {image}, which no target makes" for image in sorted(used - set(built.values()))]
 
 
-CHECKS = [("Dockerfile stages", dockerfile), ("containers", containers)]
+def dockerfile(context):
+    """Stages, what is copied between them, and that manifests use what the targets make and nothing else."""
+    context.need_rendered()
+    text = (context.root / "deploy/docker/Dockerfile").read_text()
+    used = images_in_use(context)
+    must(faults_of(context, text, used))
+    mistakes = [("--from=build-cpu /root-cpu", "--from=build-cpu /root-gpu"), ("--from=build-cuda", "--from=build-gpu"),
+                ("FROM actor AS", "FROM actors AS"), ("-t vpt/envserver", "-t vpt/worlds"), ("docker/rootfs.sh", "docker/root.sh")]
+    for before, after in mistakes:
+        if before not in text or not faults_of(context, text.replace(before, after), used):
+            raise Fault(f"{after} in place of {before} was let through")
+    return f"{len(mistakes)} mutations"
+
+
+def lint(context):
+    """Both Dockerfiles by hadolint, which finds a mistake made for it too."""
+    linter = context.work / "venv/bin/hadolint"
+    if not linter.exists():
+        raise Missing("hadolint")
+    # Versions of Debian's packages are the base image's to pin.
+    command = [linter, "--failure-threshold", "warning", "--ignore", "DL3008"]
+    files = [context.root / "deploy/docker" / name for name in ("Dockerfile", "Dockerfile.offline")]
+    run([*command, *files])
+    wrong = context.work / "Dockerfile.wrong"
+    wrong.write_text(files[0].read_text().replace("WORKDIR /source", "RUN cd /source"))
+    try:
+        run([*command, wrong])
+    except Fault:
+        return f"{len(files)} files"
+    raise Fault("cd in place of WORKDIR was let through")
+
+
+CHECKS = [("Dockerfile stages", dockerfile), ("Dockerfile lint", lint), ("containers", containers)]

@@ -96,6 +96,19 @@ def two_masters(objects):
     named(objects, "Deployment", "actor")["spec"]["replicas"] = 2
 
 
+def hide_collector(objects):
+    objects.remove(named(objects, "NetworkPolicy", "actor-to-traces"))
+
+
+def move_collector(objects):
+    named(objects, "ConfigMap", "vpt-cluster")["data"]["VPT__TRACES__ENDPOINT"] = "http://otel-collector.monitoring:4318"
+
+
+def show_collector(objects):
+    spec = named(objects, "NetworkPolicy", "actor")["spec"]
+    spec["egress"].append({"to": [{"namespaceSelector": {}}], "ports": [{"protocol": "TCP", "port": 4317}]})
+
+
 def lose_certificates(objects):
     main(learner(objects))["volumeMounts"] = [mount for mount in main(learner(objects))["volumeMounts"] if "certs" not in mount["name"]]
 
@@ -126,7 +139,10 @@ MUTATIONS = [
     ("edges", "base", open_learner),
     ("edges", "base", mistype_host),
     ("listening", "base", listen_elsewhere),
-    ("one_master", "base-spot-autoscale", two_masters),
+    ("one_master", "base-spot-autoscale-traces", two_masters),
+    ("traces", "base-jobset-traces", hide_collector),
+    ("traces", "base-jobset-traces", move_collector),
+    ("traces", "base", show_collector),
     ("certificates", "base-mtls", lose_certificates),
     ("certificates", "base-mtls", swap_certificates),
 ]

@@ -15,8 +15,8 @@ COMBINATIONS = {
     "base": [],
     "base-mtls": ["mtls"],
     "base-relays-separate-mtls": ["relays", "envserver-separate", "mtls", "cert-manager"],
-    "base-spot-autoscale": ["spot", "monitoring", "autoscale"],
-    "base-jobset": ["jobset"],
+    "base-spot-autoscale-traces": ["spot", "monitoring", "autoscale", "traces"],
+    "base-jobset-traces": ["jobset", "traces"],
     "base-jobset-relays-mtls": ["relays", "jobset", "mtls", "cert-manager", "monitoring"],
 }
 

@@ -10,6 +10,12 @@ from model import of_kind, pods
 SECRETS_FROM_OUTSIDE = {"vpt-token"} | {f"vpt-{role}-tls" for role in ("learner", "actor", "relay", "envserver")}
 
 
+# Roles that trace unrolls.
+TRACERS = ("actor", "learner")
+
+DNS = 53
+
+
 def selectors(objects):
     """A selector that matches nothing starts nothing, or protects nothing."""
     found, labels = [], [pod.labels for pod in pods(objects)]
@@ -154,6 +160,20 @@ def edges(objects):
     return found
 
 
+def traces(objects):
+    """Who is to send traces may reach the collector, which is none of these pods, and others may reach nothing out there."""
+    found = []
+    for pod in pods(objects):
+        urls = [model.settings(objects, item).get("VPT__TRACES__ENDPOINT", "") for item in pod.lasting() if model.role(item) in TRACERS]
+        wanted = {int(url.rsplit(":", 1)[1]) for url in urls if url}
+        policies = [policy["spec"] for policy in of_kind(objects, "NetworkPolicy") if model.matches(policy["spec"]["podSelector"], pod.labels)]
+        rules = [rule for spec in policies for rule in spec.get("egress", []) if any("namespaceSelector" in peer for peer in rule["to"])]
+        allowed = {port["port"] for rule in rules for port in rule["ports"]} - {DNS}
+        found += [f"{pod.name}: no NetworkPolicy lets it reach the collector's port {port}" for port in sorted(wanted - allowed)]
+        found += [f"{pod.name}: a NetworkPolicy lets it reach port {port} out there, which nothing asks for" for port in sorted(allowed - wanted)]
+    return found
+
+
 def listening(objects):
     """Servers listen where their ports are declared."""
     found = []
@@ -204,5 +224,5 @@ def certificates(objects):
     return found
 
 
-RULES = [selectors, service_ports, volumes, references, probes, resources, confined, images, edges, listening, one_master,
+RULES = [selectors, service_ports, volumes, references, probes, resources, confined, images, edges, traces, listening, one_master,
          certificates]

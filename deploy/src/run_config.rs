@@ -13,6 +13,7 @@ use vpt_policy::{Parameters, PolicyConfig, Precision};
 use vpt_runtime::config::{self, ConfigError};
 use vpt_runtime::faults::FaultsConfig;
 use vpt_runtime::security::SecurityConfig;
+use vpt_runtime::traces::TracesConfig;
 
 /// The run that `vpt up` without `--config` performs.
 pub const DEFAULT_RUN: &str = include_str!("../runs/chop.toml");
@@ -48,6 +49,8 @@ pub struct RunConfig {
     pub security: SecurityConfig,
     /// The local launcher.
     pub up: UpSection,
+    /// Traces of single unrolls for an OpenTelemetry collector.
+    pub traces: TracesConfig,
     /// Delays on purpose, for tests of the system; refused unless `faults.enabled`.
     pub faults: FaultsConfig,
 }
@@ -122,6 +125,7 @@ impl Default for RunConfig {
             evaluation: EvaluationSection::default(),
             security: SecurityConfig::default(),
             up: UpSection::default(),
+            traces: TracesConfig::default(),
             faults: FaultsConfig::default(),
         }
     }
@@ -206,6 +210,7 @@ impl RunConfig {
                 return refuse(key, "must be at least 1".into());
             }
         }
+        self.traces.validate()?;
         self.faults.validate()?;
         if !(0.0..=0.5).contains(&self.demonstrations.slips) {
             return refuse("demonstrations.slips", "must be between 0 and 0.5".into());

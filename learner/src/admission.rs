@@ -9,6 +9,7 @@ use vpt_proto::common::v1::Tensor;
 use vpt_proto::learner::v1::{LayerState, Unroll};
 use vpt_proto::limits::{MAX_UNROLL_BYTES, UNROLL_FORMAT_VERSION};
 use vpt_proto::{frame_codec, tensor};
+use vpt_runtime::traces::{self, SpanId, Trace};
 
 use crate::error::LearnerError;
 use crate::ledger::ActorKey;
@@ -221,6 +222,8 @@ pub(crate) struct Envelope {
     pub(crate) sequence: u64,
     /// The newest published version.
     pub(crate) newest: Version,
+    /// When its first chunk came; none for one from the journal.
+    pub(crate) since: Option<Instant>,
 }
 
 impl UnrollSpec {
@@ -252,7 +255,10 @@ impl UnrollSpec {
         encoded: bytes::Bytes,
         envelope: &Envelope,
     ) -> Result<ReceivedUnroll, InvalidUnroll> {
+        let began = Instant::now();
         let mut unroll = Unroll::decode(encoded)?;
+        // Taken out: nothing else looks at it, and it may be of any length.
+        let trace = traced(&std::mem::take(&mut unroll.traceparent), envelope, began);
         if unroll.format_version != UNROLL_FORMAT_VERSION {
             return Err(InvalidUnroll::Format { found: unroll.format_version });
         }
@@ -262,11 +268,13 @@ impl UnrollSpec {
         self.check_state(&unroll.state)?;
         let frame_bytes = self.frame_height * self.frame_width * 3;
         let packed = std::mem::take(&mut unroll.frames);
-        let began = Instant::now();
+        let unpacking = Instant::now();
         let frames_raw =
             frame_codec::decode_wire(unroll.frame_codec, &packed, frame_bytes, self.unroll_length)?;
-        metrics::decoded(packed.len() as u64, frames_raw.len() as u64, began.elapsed());
-        Ok(ReceivedUnroll { unroll, frames_raw, version, staleness: 0 })
+        metrics::decoded(packed.len() as u64, frames_raw.len() as u64, unpacking.elapsed());
+        trace.lap("decode");
+        trace.lost("dropped");
+        Ok(ReceivedUnroll { unroll, frames_raw, version, staleness: 0, trace })
     }
 
     /// Decodes and checks an encoded unroll as if its stream had announced what it says of itself.
@@ -278,8 +286,8 @@ impl UnrollSpec {
         let actor = unroll.actor.unwrap_or_default();
         let actor = ActorKey { actor_id: actor.actor_id, incarnation: actor.incarnation };
         let newest = Version::new(u32::MAX, u64::MAX);
-        self.admit(encoded, &Envelope { actor, slot: unroll.slot, sequence: unroll.sequence, newest })
-            .map(drop)
+        let (slot, sequence) = (unroll.slot, unroll.sequence);
+        self.admit(encoded, &Envelope { actor, slot, sequence, newest, since: None }).map(drop)
     }
 
     fn check_steps(&self, unroll: &Unroll) -> Result<(), InvalidUnroll> {
@@ -356,6 +364,16 @@ impl UnrollSpec {
         }
         Ok(())
     }
+}
+
+/// The learner's part of the trace of an unroll whose decoding `began`.
+fn traced(traceparent: &str, envelope: &Envelope, began: Instant) -> Trace {
+    let trace = traces::resume("learn", traceparent, envelope.since.unwrap_or(began));
+    if envelope.since.is_some() {
+        trace.lap_around(SpanId::fresh(), "receive", began);
+    }
+    trace.lost("invalid");
+    trace
 }
 
 fn check_identity(unroll: &Unroll, envelope: &Envelope) -> Result<Version, InvalidUnroll> {

@@ -9,6 +9,7 @@
 //! - `frozen_policy`: the pretrained policy of the KL term; `returns`: episodes that ended lately;
 //!   `off_policy`: advantages of unrolls that older weights acted in
 //! - [`replay`], [`comparison`]: training run again from the journal, and whether it is the same
+//! - `batch_traces`: what training notes about traced unrolls
 //! - `source`: where unrolls come from, the journal first; `checkpoint_writer`, `log_writer`: the threads that
 //!   write, so that training does not wait for the disk
 //! - [`checkpoint`]: all state in a folder that is whole or absent; [`config`]: every setting
@@ -31,6 +32,7 @@ pub mod algo;
 pub mod assignment;
 mod aux_phase;
 mod batch;
+mod batch_traces;
 mod bc_loop;
 pub mod bench;
 mod bookkeeper;

@@ -9,6 +9,7 @@ use vpt_policy::{CounterRng, distribution};
 use crate::algo::kl::{KlDirection, mean_kl};
 use crate::algo::ppo::{RatioStatistics, entropy_bonus, policy_loss, value_loss};
 use crate::batch::{FlatOutput, SequenceBatch, scalar, to_tensor};
+use crate::batch_traces::BatchTraces;
 use crate::config::PpgConfig;
 use crate::error::LearnerError;
 use crate::experience::{Experience, concat, stack};
@@ -31,6 +32,7 @@ pub(crate) struct PolicyPhase<'a> {
     pub(crate) lr: f64,
     pub(crate) kl_coef: f64,
     pub(crate) stopwatch: &'a Stopwatch,
+    pub(crate) traces: &'a BatchTraces,
     /// Called before every minibatch; true ends the phase there.
     pub(crate) stop: &'a dyn Fn() -> bool,
 }
@@ -127,7 +129,8 @@ impl PolicyPhase<'_> {
             |indices, minibatch| {
                 stopped = (self.stop)();
                 if !stopped {
-                    anchor = self.step(trainer, indices, &minibatch, &mut statistics)?.or(anchor.take());
+                    let step = || self.step(trainer, indices, &minibatch, &mut statistics);
+                    anchor = self.traces.minibatch(indices, self.stopwatch, step)?.or(anchor.take());
                 }
                 Ok(!stopped)
             },

@@ -213,7 +213,8 @@ impl<'a> PpgLoop<'a> {
             match stopwatch.during("wait_data", || self.session.source.recv(POLL, current))? {
                 Some(arrival) => {
                     heard = Instant::now();
-                    batch.extend(stopwatch.during("batch", || self.accept(arrival)));
+                    let index = batch.len();
+                    batch.extend(stopwatch.during("batch", || self.accept(arrival, index)));
                 }
                 None if heard.elapsed() >= STARVED => {
                     heard = Instant::now();
@@ -228,9 +229,10 @@ impl<'a> PpgLoop<'a> {
         }
     }
 
-    /// Notes what an unroll brings; one that cannot be used is booked as `invalid`.
-    fn accept(&mut self, arrival: Arrival) -> Option<Experience> {
-        let Arrival { steps, episode_ends, events, experience } = arrival;
+    /// Notes what an unroll brings that is to be number `index` of the batch; one that cannot be used is booked as
+    /// `invalid`.
+    fn accept(&mut self, arrival: Arrival, index: usize) -> Option<Experience> {
+        let Arrival { steps, episode_ends, events, experience, trace } = arrival;
         for end in &episode_ends {
             self.session.returns.push(end, self.config.return_window);
             self.trainer.counters.episodes += 1;
@@ -238,9 +240,13 @@ impl<'a> PpgLoop<'a> {
         self.item_rewards.add(&events);
         metrics::frames_consumed(steps);
         match experience {
-            Ok(experience) => Some(experience),
+            Ok(experience) => {
+                self.session.traces.add(index, trace);
+                Some(experience)
+            }
             Err(error) => {
                 tracing::warn!(%error, "unroll not usable");
+                trace.lost("invalid");
                 self.session.ledger.dropped("invalid", steps);
                 None
             }
@@ -254,6 +260,7 @@ impl<'a> PpgLoop<'a> {
         let gradient =
             if warmup { ValueGradient::Detach } else { ValueGradient::from(self.config.value_gradient) };
         self.trainer.set_value_gradient(gradient)?;
+        self.session.traces.begin_phase(phase);
         let stopwatch = self.session.stopwatch.clone();
         let frozen = match &mut self.frozen {
             // Followed in the warm-up too, so that its states have no gap afterwards.
@@ -275,9 +282,11 @@ impl<'a> PpgLoop<'a> {
             lr: self.config.lr_schedule.at(self.config.lr, self.progress()),
             kl_coef,
             stopwatch: &stopwatch,
+            traces: &session.traces,
             stop: &|| beat(session),
         }
         .run(self.trainer)?;
+        session.traces.end_phase(&statistics.trained);
         self.book(batch, &statistics.trained)?;
         if !self.stopping() || statistics.trained.contains(&true) {
             self.trainer.counters.policy_phases += 1;
@@ -328,6 +337,7 @@ impl<'a> PpgLoop<'a> {
             stop: &|| beat(session),
         }
         .run(self.trainer)?;
+        self.session.traces.lap("aux_phase");
         self.trainer.counters.aux_phases += 1;
         stopwatch.during("report", || self.report_aux(statistics, unrolls.len()));
         // Without a limit on their use, unrolls serve one auxiliary phase.

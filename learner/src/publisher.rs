@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use vpt_policy::Parameters;
 use vpt_runtime::faults::{self, Part};
 
+use crate::batch_traces::BatchTraces;
 use crate::config::PublishDType;
 use crate::error::LearnerError;
 use crate::journal::PublishMark;
@@ -27,6 +28,8 @@ struct Job {
     parameters: Parameters,
     /// Unrolls consumed by then.
     consumed: u64,
+    /// Of the last of them.
+    traces: BatchTraces,
 }
 
 /// The training thread's end.
@@ -48,7 +51,10 @@ impl Publisher {
         let store = weights.clone();
         let thread = NamedThread::start(THREAD, move || {
             while let Ok(job) = inbox.recv() {
-                if outbox.send(publish(&store, dtype, &job)).is_err() {
+                let result = publish(&store, dtype, &job);
+                // Its traces are out before anybody learns that it is.
+                drop(job);
+                if outbox.send(result).is_err() {
                     return;
                 }
             }
@@ -65,9 +71,10 @@ impl Publisher {
         version: Version,
         parameters: &Parameters,
         consumed: u64,
+        traces: BatchTraces,
     ) -> Result<Vec<PublishMark>, LearnerError> {
         self.weights.reserve(version)?;
-        let job = Job { version, parameters: parameters.frozen_copy()?, consumed };
+        let job = Job { version, parameters: parameters.frozen_copy()?, consumed, traces };
         let mut marks = Vec::new();
         while self.under_way > WAITING {
             marks.push(self.next()?);
@@ -111,6 +118,7 @@ fn publish(weights: &WeightStore, dtype: PublishDType, job: &Job) -> Result<Publ
     faults::sleep(Part::Publish);
     let payload = Bytes::from(job.parameters.to_safetensors(dtype.export(), false)?);
     let hash = weights.announce(job.version, payload, dtype.name(), &job.parameters.fingerprint());
+    job.traces.published(job.version);
     Ok(PublishMark { version: job.version, consumed: job.consumed, blake3: hash.into() })
 }
 
@@ -134,7 +142,9 @@ mod tests {
             expected
                 .push(blake3::hash(&parameters.to_safetensors(PublishDType::F32.export(), false).unwrap()));
             let version = Version::new(1, sequence);
-            marks.extend(publisher.publish(version, &parameters, sequence * 10).unwrap());
+            marks.extend(
+                publisher.publish(version, &parameters, sequence * 10, BatchTraces::default()).unwrap(),
+            );
         }
         // What training does to them afterwards is not published.
         parameters.set_normalizer(&Default::default()).unwrap();
@@ -151,8 +161,9 @@ mod tests {
         let weights = Arc::new(WeightStore::new());
         let mut publisher = Publisher::start(weights, PublishDType::F32).unwrap();
         let parameters = Parameters::init(&PolicyConfig::linear(), 1, &Device::Cpu).unwrap();
-        publisher.publish(Version::new(2, 1), &parameters, 0).unwrap();
-        let error = publisher.publish(Version::new(1, 9), &parameters, 0).unwrap_err();
+        let none = BatchTraces::default;
+        publisher.publish(Version::new(2, 1), &parameters, 0, none()).unwrap();
+        let error = publisher.publish(Version::new(1, 9), &parameters, 0, none()).unwrap_err();
         assert!(matches!(error, LearnerError::VersionNotNewer { .. }), "{error}");
         assert_eq!(publisher.finish().unwrap().len(), 1);
     }

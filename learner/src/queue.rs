@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use vpt_proto::learner::v1::Unroll;
+use vpt_runtime::traces::Trace;
 
 use crate::admission::AdmissionConfig;
 use crate::credits::{CreditPool, Ticket};
@@ -33,6 +34,8 @@ pub struct ReceivedUnroll {
     pub version: Version,
     /// Published versions between that one and the one current at consumption.
     pub staleness: u64,
+    /// What is noted about its way from here to the weights.
+    pub trace: Trace,
 }
 
 impl ReceivedUnroll {
@@ -133,7 +136,10 @@ impl UnrollQueue {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.receiver.recv_timeout(left.min(CLOSE_POLL)) {
-                Ok(queued) => return Ok(Some(queued)),
+                Ok(queued) => {
+                    queued.received.trace.lap("queue");
+                    return Ok(Some(queued));
+                }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     if self.closed.load(Ordering::Acquire) && self.receiver.is_empty() {
                         return Err(LearnerError::QueueClosed);
@@ -249,6 +255,7 @@ impl UnrollQueue {
         if self.is_closed() {
             return Err(LearnerError::QueueClosed);
         }
+        received.trace.lap("place");
         // Counted before it can be taken out, so that the sum never wraps.
         let (bytes, steps) = (received.memory_bytes(), received.steps());
         self.unrolls.fetch_add(1, Ordering::Relaxed);
@@ -292,7 +299,7 @@ mod tests {
             unroll: Unroll { sequence, length: 32, ..Unroll::default() },
             frames_raw: vec![0; 10].into(),
             version,
-            staleness: 0,
+            ..ReceivedUnroll::default()
         }
     }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use vpt_runtime::ops::Health;
 
 use crate::assignment::Assignment;
+use crate::batch_traces::BatchTraces;
 use crate::checkpoint::{OPTIMIZER_FILE, POLICY_FILE, Stored, kept_checkpoints};
 use crate::comparison::Comparison;
 use crate::compute::Compute;
@@ -85,6 +86,7 @@ pub fn replay_training(
     let source = UnrollSource::live(queue, spec(setup), saved.consumed).only(replay);
     let mut session = Session {
         source,
+        traces: BatchTraces::default(),
         // Its marks are what the second run is compared with: nothing is added to them.
         journal: Arc::new(Journal::read_only()),
         publisher: Publisher::start(Arc::new(WeightStore::new()), setup.learner.publish.dtype)?,

@@ -13,6 +13,7 @@ use vpt_runtime::ops::{Health, OpsServer};
 use crate::actors::ActorTable;
 use crate::admission::UnrollSpec;
 use crate::assignment::Assignment;
+use crate::batch_traces::BatchTraces;
 use crate::checkpoint::{
     CheckpointError, CheckpointFolder, FROZEN_STREAMS_FILE, POLICY_FILE, Stored, Weights, load_weights,
 };
@@ -102,7 +103,8 @@ pub async fn run(
     }
     check_addresses(&setup.learner, &listeners)?;
     size_thread_pool(setup.learner.threads);
-    let handle = vpt_runtime::metrics::install(&[metrics::SPECS, vpt_runtime::net::METRICS])?;
+    let specs = [metrics::SPECS, vpt_runtime::net::METRICS, vpt_runtime::traces::METRICS];
+    let handle = vpt_runtime::metrics::install(&specs)?;
     let health = Health::new(Duration::from_secs_f64(setup.learner.heartbeat_deadline_seconds));
     let served = CancellationToken::new();
     let _stop_serving = served.clone().drop_guard();
@@ -423,6 +425,7 @@ fn train(
         setup,
         run_id: saved.run_id,
         source,
+        traces: BatchTraces::default(),
         journal: journal.clone(),
         publisher,
         ledger: services.ledger.clone(),

@@ -10,6 +10,7 @@ use vpt_policy::{Adam, ExportDType, Parameters};
 use vpt_runtime::ops::Health;
 
 use crate::assignment::{Assignment, Places};
+use crate::batch_traces::BatchTraces;
 use crate::checkpoint::{
     AUX_OPTIMIZER_FILE, CheckpointError, Contents, Draft, Files, OPTIMIZER_FILE, POLICY_FILE,
     RUN_CONFIG_FILE, STATE_FILE, Stored,
@@ -56,6 +57,8 @@ pub(crate) struct Session {
     pub(crate) setup: LearnerSetup,
     pub(crate) run_id: String,
     pub(crate) source: UnrollSource,
+    /// Of the batch that is trained on.
+    pub(crate) traces: BatchTraces,
     pub(crate) journal: Arc<Journal>,
     pub(crate) publisher: Publisher,
     pub(crate) ledger: Arc<Ledger>,
@@ -177,7 +180,8 @@ impl Session {
             if self.ranks.is_first() {
                 self.ranks.total("published", 0.0)?;
             }
-            let mut marks = self.publisher.publish(version, parameters, self.consumed)?;
+            let traces = std::mem::take(&mut self.traces);
+            let mut marks = self.publisher.publish(version, parameters, self.consumed, traces)?;
             if !self.ranks.is_first() {
                 self.ranks.total("published", 0.0)?;
             }

@@ -11,6 +11,7 @@ use candle_core::Device;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use vpt_policy::PolicyConfig;
 use vpt_proto::learner::v1::{EpisodeEnd, UnrollEvent};
+use vpt_runtime::traces::Trace;
 
 use crate::admission::{Envelope, UnrollSpec};
 use crate::algo::gae::GaeConfig;
@@ -46,6 +47,7 @@ pub(crate) struct Arrival {
     pub(crate) events: Vec<UnrollEvent>,
     /// An unroll that cannot be used has come too.
     pub(crate) experience: Result<Experience, LearnerError>,
+    pub(crate) trace: Trace,
 }
 
 /// An unroll made ready.
@@ -160,12 +162,15 @@ impl UnrollSource {
                     self.replay_left -= 1;
                 }
             }
+            arrival.trace.lap("ready");
             if let Some(staleness) = self.queue.judge(version, arrival.steps, current) {
+                arrival.trace.note("vpt.staleness_versions", staleness);
                 if let Ok(experience) = &mut arrival.experience {
                     experience.staleness = staleness;
                 }
                 return Ok(Some(arrival));
             }
+            arrival.trace.lost("stale");
         }
         Ok(None)
     }
@@ -233,7 +238,7 @@ impl Preparer {
             let Some(record) = self.replay.next()? else { break };
             let Record::Unroll { entry, encoded } = record else { continue };
             let (slot, sequence) = (entry.slot, entry.sequence);
-            let envelope = Envelope { actor: entry.actor, slot, sequence, newest: NEWEST };
+            let envelope = Envelope { actor: entry.actor, slot, sequence, newest: NEWEST, since: None };
             // It was good once: the config is another one now.
             let received = self
                 .spec
@@ -252,9 +257,11 @@ impl Preparer {
         let (version, steps) = (received.version, received.steps());
         let episode_ends = std::mem::take(&mut received.unroll.episode_ends);
         let events = std::mem::take(&mut received.unroll.events);
+        let trace = std::mem::take(&mut received.trace);
         let Preparation { policy, gae, device, .. } = &self.preparation;
         let experience = Experience::new(received, policy, *gae, device);
-        Prepared { arrival: Arrival { steps, episode_ends, events, experience }, version, place }
+        trace.lap("prepare");
+        Prepared { arrival: Arrival { steps, episode_ends, events, experience, trace }, version, place }
     }
 }
 

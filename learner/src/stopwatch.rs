@@ -1,7 +1,6 @@
 //! Where the training thread's time goes: one state at a time, so that the states add up to the wall clock.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use vpt_runtime::clock::TimeAccount;
@@ -12,13 +11,23 @@ use crate::metrics;
 #[derive(Clone)]
 pub(crate) struct Stopwatch {
     account: TimeAccount,
+    current: Arc<Mutex<Current>>,
+}
+
+/// A state that is over: from when to when.
+pub(crate) type Lap = (&'static str, Instant, Instant);
+
+struct Current {
     /// Since when the current state lasts.
-    since: Arc<Mutex<Instant>>,
+    since: Instant,
+    /// What was, while somebody wants to know.
+    laps: Option<Vec<Lap>>,
 }
 
 impl Stopwatch {
     pub(crate) fn new() -> Self {
-        Self { account: metrics::time_account(), since: Arc::new(Mutex::new(Instant::now())) }
+        let current = Current { since: Instant::now(), laps: None };
+        Self { account: metrics::time_account(), current: Arc::new(Mutex::new(current)) }
     }
 
     /// Runs `work` as `state` (one of [`metrics::PHASES`]), then goes back to the state before.
@@ -32,10 +41,26 @@ impl Stopwatch {
     /// Goes over to `state` and returns the one left, whose duration is recorded.
     pub(crate) fn enter(&self, state: &'static str) -> &'static str {
         let left = self.account.enter(state);
-        let mut since = self.since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        metrics::phase_duration(left, since.elapsed().as_secs_f64());
-        *since = Instant::now();
+        let mut current = self.lock();
+        let now = Instant::now();
+        let from = std::mem::replace(&mut current.since, now);
+        metrics::phase_duration(left, (now - from).as_secs_f64());
+        if let Some(laps) = &mut current.laps {
+            laps.push((left, from, now));
+        }
         left
+    }
+
+    /// Runs `work` and returns the states that ended meanwhile too, in order.
+    pub(crate) fn recorded<T>(&self, work: impl FnOnce() -> T) -> (T, Vec<Lap>) {
+        self.lock().laps = Some(Vec::new());
+        let result = work();
+        (result, self.lock().laps.take().unwrap_or_default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        // A panic elsewhere leaves both fields as they should be.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Seconds by state so far.
@@ -72,5 +97,21 @@ mod tests {
         let least = opened.elapsed().as_secs_f64();
         let sum: f64 = stopwatch.by_state().iter().map(|(_, seconds)| seconds).sum();
         assert!(sum >= least * 0.99 && sum <= began.elapsed().as_secs_f64(), "{sum} of {least}");
+    }
+
+    #[test]
+    fn states_are_recorded_while_somebody_wants_to_know() {
+        let stopwatch = Stopwatch::new();
+        stopwatch.during("batch", || ());
+        let began = Instant::now();
+        let (result, laps) = stopwatch.recorded(|| {
+            stopwatch.during("forward", || ());
+            stopwatch.during("backward", || ());
+            5
+        });
+        let names: Vec<_> = laps.iter().map(|(state, ..)| *state).collect();
+        assert_eq!((result, names[1], names[3], names.len()), (5, "forward", "backward", 4));
+        assert!(laps.windows(2).all(|pair| pair[0].2 == pair[1].1) && laps[1].1 >= began);
+        assert!(stopwatch.recorded(|| ()).1.is_empty());
     }
 }

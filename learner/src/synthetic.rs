@@ -146,7 +146,7 @@ impl SyntheticSlot {
         let (_, value) = self.forward(&policy, &self.next_frame, self.is_first);
         unroll.bootstrap_value = parameters.normalizer().unwrap().denormalize(value);
         unroll.bootstrap_is_first = self.is_first;
-        ReceivedUnroll { unroll, frames_raw: frames_raw.into(), version, staleness: 0 }
+        ReceivedUnroll { unroll, frames_raw: frames_raw.into(), version, ..ReceivedUnroll::default() }
     }
 
     fn advance(

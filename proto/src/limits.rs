@@ -2,7 +2,7 @@
 
 /// What this build speaks; raised with every change of what travels, checked in every handshake.
 ///
-/// 3: a hello names the build of its actor.
+/// 3: a hello names the build of its actor; an unroll may name its trace. Version 2 misses neither.
 pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The oldest version that this build still serves, in that version's own words. Servers are updated first: a client

@@ -8,7 +8,7 @@
 //! - [`net`]: listeners, connections that are let in or refused, channels to other roles
 //! - [`open_files`]: the limit of open files
 //! - [`shutdown`]: signals to a token, waits with a name and a deadline
-//! - [`telemetry`]: logs to stderr, human or JSON
+//! - [`telemetry`]: logs to stderr, human or JSON; [`traces`]: single unrolls from env step to gradient
 //! - [`clock`], [`pool_account`]: the calendar, and time by named state, of one thread and of many
 //! - [`faults`]: delays on purpose, for tests of the system
 //! - [`backoff`], [`counter_hash`]: retry delays and the hash that seeds them
@@ -32,6 +32,7 @@ pub mod pool_account;
 pub mod security;
 pub mod shutdown;
 pub mod telemetry;
+pub mod traces;
 
 pub use backoff::Backoff;
 pub use config::ConfigError;

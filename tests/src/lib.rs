@@ -6,13 +6,14 @@
 //!   faults, the same for the same seed; [`memory`]: what a process holds
 //! - [`tiny`]: a run so small that all of it fits into a test
 //! - [`roles`]: envserver, learner and actor in the test's own process
-//! - [`learner`]: a learner's status over gRPC
+//! - [`learner`]: a learner's status over gRPC; [`collector`]: an OpenTelemetry collector
 //! - [`http`]: the ops port, as Prometheus and probes see it
 //! - [`exposition`], [`promql`], [`rules`]: metrics pages, expressions and rule files, as far as tests look into them
 //! - [`tools`]: programs that may be absent
 //! - [`wait`]: waiting for a condition with a deadline and a name
 
 pub mod cluster;
+pub mod collector;
 pub mod exposition;
 pub mod faults;
 pub mod http;

@@ -14,6 +14,7 @@ use vpt_tests::tools::tool;
 use vpt_tests::{http, wait::wait_until};
 
 const NET: &[MetricSpec] = vpt_runtime::net::METRICS;
+const TRACES: &[MetricSpec] = vpt_runtime::traces::METRICS;
 const LEARNER: &[MetricSpec] = vpt_learner::metrics::SPECS;
 const ACTOR: &[MetricSpec] = vpt_actor::metrics::METRICS;
 const RELAY: &[MetricSpec] = vpt_actor::relay::metrics::METRICS;
@@ -23,7 +24,7 @@ const ENVSERVER: &[MetricSpec] = vpt_envserver::metrics::METRICS;
 const SCRAPED: [&str; 5] = ["namespace", "instance", "job", "le", "gpu"];
 
 fn declared() -> BTreeMap<&'static str, &'static MetricSpec> {
-    [COMMON, NET, LEARNER, ACTOR, RELAY, ENVSERVER]
+    [COMMON, NET, TRACES, LEARNER, ACTOR, RELAY, ENVSERVER]
         .into_iter()
         .flatten()
         .map(|spec| (spec.name, spec))
@@ -38,8 +39,8 @@ fn a_running_cluster_exports_what_is_declared() {
     cluster.add_actor("actor");
     cluster.train_on(500);
     let roles: [(&str, &[&[MetricSpec]]); 4] = [
-        ("learner", &[COMMON, NET, LEARNER]),
-        ("actor", &[COMMON, ACTOR]),
+        ("learner", &[COMMON, NET, TRACES, LEARNER]),
+        ("actor", &[COMMON, TRACES, ACTOR]),
         ("relay", &[COMMON, NET, RELAY]),
         ("envserver-0", &[COMMON, NET, ENVSERVER]),
     ];

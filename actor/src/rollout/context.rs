@@ -19,6 +19,7 @@ use vpt_proto::common::v1::ActorIdentity;
 use vpt_proto::envserver::v1::OpenSession;
 use vpt_runtime::counter_hash::counter_hash;
 use vpt_runtime::ops::Health;
+use vpt_runtime::traces::{self, Trace};
 
 /// The role's word in randomness keys: "actr".
 const ROLE: u64 = 0x6163_7472;
@@ -107,6 +108,12 @@ impl RolloutContext {
 
     pub(super) fn draw_key(&self, slot: u32, episode: u64, step: u32) -> DrawKey {
         [self.run_seed, ROLE, self.actor_hash(), u64::from(slot), episode, u64::from(step)]
+    }
+
+    /// The trace of an unroll that begins now, if chance has it so.
+    pub(super) fn trace(&self, slot: u32, sequence: u64) -> Trace {
+        let key = || counter_hash(&[self.run_seed, ROLE, self.actor_hash(), u64::from(slot), sequence]);
+        traces::sample("unroll", key)
     }
 
     /// Bytes of one frame.

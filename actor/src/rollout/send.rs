@@ -70,7 +70,8 @@ impl Group {
         loop {
             tokio::select! {
                 result = &mut sent => {
-                    if result.is_err() {
+                    if let Err(unsent) = result {
+                        unsent.0.trace.lost("undelivered");
                         self.context.ledger.dropped("undelivered", steps);
                         metrics::unroll("dropped");
                     }

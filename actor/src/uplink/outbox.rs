@@ -129,6 +129,7 @@ impl Outbox {
         let end = start + data.len();
         if start == 0 {
             self.credits -= 1;
+            unroll.trace.lap("wait_credit");
         }
         let chunk = UnrollChunk {
             slot: unroll.slot,
@@ -142,6 +143,7 @@ impl Outbox {
             self.offset = end;
             return Some(Outgoing { chunk, completes: None });
         }
+        unroll.trace.lap("send");
         let first_time = !std::mem::replace(&mut entry.went_up, true);
         let completes = Some(first_time.then_some(entry.unroll.steps));
         self.sent += 1;
@@ -149,16 +151,14 @@ impl Outbox {
         Some(Outgoing { chunk, completes })
     }
 
-    /// Forgets an unroll the learner has decided about; false when it is not here.
-    pub(super) fn settle(&mut self, slot: u32, sequence: u64) -> bool {
+    /// Takes out an unroll the learner has decided about; none when it is not here.
+    pub(super) fn settle(&mut self, slot: u32, sequence: u64) -> Option<EncodedUnroll> {
         let found = self
             .queue
             .iter()
             .position(|entry| entry.unroll.slot == slot && entry.unroll.sequence == sequence);
-        let Some(index) = found else {
-            return false;
-        };
-        self.queue.remove(index);
+        let index = found?;
+        let settled = self.queue.remove(index)?;
         let decided = self.decided.entry(slot).or_default();
         *decided = (*decided).max(sequence + 1);
         match index.cmp(&self.sent) {
@@ -167,11 +167,13 @@ impl Outbox {
             std::cmp::Ordering::Equal => self.offset = 0,
             std::cmp::Ordering::Greater => {}
         }
-        true
+        settled.unroll.trace.lap("wait_ack");
+        Some(settled.unroll)
     }
 
     /// Gives up: how many unrolls, and how many env steps, that never went up whole.
     pub(super) fn abandon(&mut self) -> (usize, u64) {
+        self.queue.iter().for_each(|entry| entry.unroll.trace.lost("undelivered"));
         let lost: Vec<u64> =
             self.queue.drain(..).filter(|entry| !entry.went_up).map(|entry| entry.unroll.steps).collect();
         self.disconnected();
@@ -210,8 +212,8 @@ mod tests {
         }
         assert_eq!((collected, completed), (whole.to_bytes().to_vec(), Some(Some(32))));
         assert_eq!((outbox.credits(), outbox.obstacle()), (0, "wait_ack"));
-        assert!(outbox.settle(3, 7) && outbox.is_empty());
-        assert!(!outbox.settle(3, 7));
+        assert!(outbox.settle(3, 7).is_some() && outbox.is_empty());
+        assert!(outbox.settle(3, 7).is_none());
     }
 
     #[test]
@@ -272,7 +274,7 @@ mod tests {
                         if outgoing.completes.is_some() { unacked.push_back(outgoing.chunk.sequence); }
                     },
                     5 => if let Some(sequence) = unacked.pop_front() {
-                        prop_assert!(outbox.settle(0, sequence));
+                        prop_assert!(outbox.settle(0, sequence).is_some());
                     },
                     _ => {}
                 }

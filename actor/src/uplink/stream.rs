@@ -255,7 +255,11 @@ fn settle(ack: &Ack, delivery: &mut Delivery) {
     };
     delivery.refusals = 0;
     metrics::unroll(outcome);
-    if !delivery.outbox.settle(ack.slot, ack.sequence) {
-        tracing::warn!(slot = ack.slot, sequence = ack.sequence, "an ack for an unroll that is not here");
+    match delivery.outbox.settle(ack.slot, ack.sequence) {
+        Some(unroll) if matches!(outcome, "accepted" | "duplicate") => unroll.trace.good(),
+        Some(unroll) => unroll.trace.lost(outcome),
+        None => {
+            tracing::warn!(slot = ack.slot, sequence = ack.sequence, "an ack for an unroll that is not here");
+        }
     }
 }

@@ -24,13 +24,17 @@ pub(crate) async fn learner(run: RunConfig, exit_with_parent: bool) -> anyhow::R
         grpc: Some(net::bind(&run.learner.listen, "learner.listen")?),
         ops: net::bind_ops(&run.learner.ops_listen, "learner.ops_listen")?,
     };
+    let traces = run.traces.clone();
     let setup = LearnerSetup {
         run_config_toml: config::dump(&run)?,
         learner: run.learner,
         policy: run.policy,
         run_seed: run.run.seed,
     };
-    vpt_learner::run(setup, listeners, stop_token(exit_with_parent)?).await.context("learner stopped")
+    let export = traces.start("learner", &host::name())?;
+    let ended = vpt_learner::run(setup, listeners, stop_token(exit_with_parent)?).await;
+    export.finish().await;
+    ended.context("learner stopped")
 }
 
 /// Runs an actor until it is told to stop.
@@ -59,8 +63,11 @@ pub(crate) async fn actor(
         .num_threads(run.actor.threads)
         .build_global()
         .context("cannot start the inference thread pool")?;
+    let export = run.traces.start("actor", &run.actor.id)?;
     let setup = ActorSetup { actor: run.actor, policy: run.policy, world: run.world, run_seed: run.run.seed };
-    vpt_actor::run(setup, listeners, stop_token(exit_with_parent)?).await.context("actor stopped")
+    let ended = vpt_actor::run(setup, listeners, stop_token(exit_with_parent)?).await;
+    export.finish().await;
+    ended.context("actor stopped")
 }
 
 /// Runs a relay until it is told to stop.
@@ -95,11 +102,11 @@ pub(crate) fn check(run: &RunConfig, role: Role) -> anyhow::Result<Duration> {
     Ok(match role {
         Role::Learner => {
             run.learner.validate().map_err(|error| usage(&error))?;
-            run.learner.longest_drain()
+            run.learner.longest_drain() + run.traces.longest_flush()
         }
         Role::Actor => {
             run.actor.validate().map_err(|error| usage(&error))?;
-            run.actor.longest_drain()
+            run.actor.longest_drain() + run.traces.longest_flush()
         }
         Role::Relay => {
             run.relay.validate().map_err(|error| usage(&error))?;

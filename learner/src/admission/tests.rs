@@ -56,6 +56,7 @@ pub(crate) fn good(actor: &ActorKey, slot: u32, sequence: u64, version: Version)
         state: vec![layer.clone(), layer],
         events: vec![],
         episode_ends: vec![],
+        traceparent: String::new(),
     }
 }
 
@@ -64,7 +65,7 @@ fn actor() -> ActorKey {
 }
 
 fn envelope() -> Envelope {
-    Envelope { actor: actor(), slot: 1, sequence: 2, newest: Version::new(2, 5) }
+    Envelope { actor: actor(), slot: 1, sequence: 2, newest: Version::new(2, 5), since: None }
 }
 
 fn admit(unroll: &Unroll) -> Result<ReceivedUnroll, InvalidUnroll> {
@@ -186,4 +187,16 @@ fn the_queue_is_bounded_in_bytes_too() {
     assert_eq!(config(1000).within_bytes(&spec()).unwrap().queue_unrolls, 64);
     let error = AdmissionConfig { queue_bytes: bytes - 1, ..config(1) }.within_bytes(&spec()).unwrap_err();
     assert!(error.to_string().contains("learner.admission.queue_bytes"), "{error}");
+}
+
+#[test]
+fn whatever_an_unroll_says_of_its_trace_it_is_let_in_and_does_not_keep_it() {
+    let sent = good(&actor(), 1, 2, Version::new(2, 4));
+    for traceparent in
+        ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "nonsense", &"x".repeat(1 << 20)]
+    {
+        let unroll = Unroll { traceparent: traceparent.to_owned(), ..sent.clone() };
+        let received = spec().admit(unroll.encode_to_vec().into(), &envelope()).unwrap();
+        assert_eq!(received.unroll.traceparent, "");
+    }
 }

@@ -61,6 +61,7 @@ fn gradients(ranks: Ranks, all: &[Experience]) -> Vec<f32> {
         lr: 1e-4,
         kl_coef: 0.2,
         stopwatch: &stopwatch,
+        traces: &BatchTraces::default(),
         stop: &|| false,
     };
     let indices: Vec<usize> = (0..count).collect();

@@ -1,5 +1,7 @@
 //! Chunks to whole unrolls: one at a time, never more memory than has really arrived.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use tonic::Status;
 use vpt_proto::learner::v1::UnrollChunk;
@@ -59,6 +61,8 @@ pub(super) struct Complete {
     pub(super) sequence: u64,
     pub(super) encoded: Pieces,
     pub(super) ticket: Ticket,
+    /// When the first chunk came.
+    pub(super) since: Instant,
 }
 
 /// Bytes that arrived in pieces.
@@ -111,6 +115,7 @@ struct Partial {
     crc32c: u32,
     data: Pieces,
     ticket: Ticket,
+    since: Instant,
 }
 
 /// The unroll a stream is in the middle of.
@@ -159,7 +164,8 @@ impl Assembler {
         if found != partial.crc32c {
             return Err(ChunkError::Crc { slot, sequence, announced: partial.crc32c, found });
         }
-        Ok(Some(Complete { slot, sequence, encoded: partial.data, ticket: partial.ticket }))
+        let Partial { data: encoded, ticket, since, .. } = partial;
+        Ok(Some(Complete { slot, sequence, encoded, ticket, since }))
     }
 
     fn begin(
@@ -175,7 +181,8 @@ impl Assembler {
             return Err(ChunkError::Total { slot, sequence, total, max: self.max_bytes });
         }
         let ticket = spend().ok_or(ChunkError::NoCredit { slot, sequence })?;
-        Ok(Partial { slot, sequence, total, crc32c: chunk.crc32c, data: Pieces::default(), ticket })
+        let (data, since) = (Pieces::default(), Instant::now());
+        Ok(Partial { slot, sequence, total, crc32c: chunk.crc32c, data, ticket, since })
     }
 }
 

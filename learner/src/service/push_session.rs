@@ -316,7 +316,8 @@ impl Session {
             return Err(draining());
         }
         let newest = learner.weights.newest().unwrap_or_default();
-        let envelope = Envelope { actor: self.actor.clone(), slot, sequence, newest };
+        let since = Some(whole.since);
+        let envelope = Envelope { actor: self.actor.clone(), slot, sequence, newest, since };
         let (spec, pieces) = (learner.spec.clone(), whole.encoded);
         let decode = move || {
             faults::sleep(Part::Decode);
@@ -345,6 +346,7 @@ impl Session {
         let behind = newest.sequence.saturating_sub(received.version.sequence);
         if behind > learner.queue.max_staleness() && learner.turnstile.is_none() {
             metrics::staleness(behind);
+            received.trace.lost("stale");
             let detail = format!("version {} is {behind} behind {newest}", received.version);
             return Ok(refused("stale", Outcome::Stale, detail));
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::admission::UnrollSpec;
+use crate::batch_traces::BatchTraces;
 use crate::checkpoint::{CheckpointFolder, POLICY_FILE, Weights};
 use crate::config::{LearnerConfig, PublishDType, Stage};
 use crate::event_log::EventLog;
@@ -34,6 +35,7 @@ pub(crate) fn bench(learner: LearnerConfig, policy: &PolicyConfig) -> Bench {
         setup,
         run_id: "test".into(),
         source: UnrollSource::live(queue.clone(), spec, 0),
+        traces: BatchTraces::default(),
         journal: journal.clone(),
         publisher: Publisher::start(weights.clone(), PublishDType::F32).unwrap(),
         ledger,

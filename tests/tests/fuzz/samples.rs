@@ -89,6 +89,7 @@ pub(crate) fn unroll() -> Vec<Vec<u8>> {
         state: (0..config.n_recurrence_layers).map(|_| layer()).collect(),
         events: vec![UnrollEvent { step: 1, kind: 1, item: "log".to_owned(), quantity: 1, reward: 1.0 }],
         episode_ends: vec![EpisodeEnd { step: 2, episode_length: 10, ..EpisodeEnd::default() }],
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
         ..Unroll::default()
     };
     vec![unroll.encode_to_vec()]

@@ -32,12 +32,21 @@ const FOG_START: f32 = 0.55;
 /// How far one sees in water and in lava, and their colours.
 const IN_WATER: (f32, [f32; 3]) = (22.0, [24.0, 62.0, 128.0]);
 const IN_LAVA: (f32, [f32; 3]) = (3.0, [214.0, 88.0, 18.0]);
-/// The dark is never quite black.
-const LEAST_LIGHT: f32 = 0.07;
+/// The brightness setting of MineRL's tasks for people, which the published policies saw; the game's own menu ends at 1.
+const GAMMA: f32 = 2.0;
 /// How fast the sky turns from horizon to zenith, per unit of elevation.
 pub(super) const SKY_SLOPE: f32 = 1.5;
 /// Beyond this slant a face gets no coarser.
 pub(super) const SLANT_CAP: f32 = 8.0;
+
+/// The game's light map, in grey: how bright something in light of 0 to 1 is drawn, full light as 1.
+fn seen(light: f32) -> f32 {
+    let lifted = |light: f32| 0.96 * light + 0.03;
+    let dim = lifted(light);
+    let rest = 1.0 - dim;
+    let bright = 1.0 - rest * rest * rest * rest;
+    lifted((dim + GAMMA * (bright - dim)).clamp(0.0, 1.0)) / lifted(1.0)
+}
 
 /// The eye and the ray grid of one frame.
 #[derive(Debug)]
@@ -137,11 +146,7 @@ impl View {
         for (both, brightness) in self.brightness.iter_mut().enumerate().map(|(both, it)| (both as u8, it)) {
             let from_sky = f32::from(both >> 4) * sky.daylight;
             let level = from_sky.max(f32::from(both & 15)) / 15.0;
-            let curve = level / (4.0 - 3.0 * level);
-            // Halfway between the plain curve and the game's brightest setting.
-            let (rest, plain) = (1.0 - curve, 0.5 * curve);
-            let bright = plain + 0.5 * (1.0 - rest * rest * rest * rest);
-            *brightness = LEAST_LIGHT + (1.0 - LEAST_LIGHT) * bright;
+            *brightness = seen(level / (4.0 - 3.0 * level));
         }
         let [x, y, z] = self.base;
         let (far, colour) = match voxels.get(x, y, z) {
@@ -187,5 +192,21 @@ impl View {
     /// How many pixel columns and rows one block spans at a depth of one block.
     pub(super) fn pixels_per_block(&self) -> [f32; 2] {
         [self.width as f32 / (2.0 * TAN_HALF_HEIGHT * ASPECT), self.height as f32 / (2.0 * TAN_HALF_HEIGHT)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seen;
+
+    #[test]
+    fn the_dark_can_be_seen_in_and_half_light_is_nearly_full() {
+        // (0.96 * (2 * (1 - 0.97^4) - 0.03) + 0.03) / 0.99
+        assert!((seen(0.0) - 0.223_6).abs() < 1e-3, "{}", seen(0.0));
+        assert!(seen(7.0 / 15.0 / (4.0 - 3.0 * 7.0 / 15.0)) > 0.95);
+        assert_eq!(seen(1.0), 1.0);
+        let levels: Vec<f32> =
+            (0..=15).map(|level| level as f32 / 15.0).map(|l| seen(l / (4.0 - 3.0 * l))).collect();
+        assert!(levels.is_sorted(), "{levels:?}");
     }
 }
