@@ -224,6 +224,8 @@ fn spawn(
         .env("LIBGL_ALWAYS_SOFTWARE", "1")
         .env("GALLIUM_DRIVER", "llvmpipe")
         .env("LP_NUM_THREADS", "0")
+        // Its threads hand much memory to one another; with a heap for each, half of it would lie unused.
+        .env("MALLOC_ARENA_MAX", "2")
         .current_dir(folder.path())
         .stdin(Stdio::from(page.handle().map_err(io("page"))?))
         .stdout(log.try_clone().map_err(io(LOG))?)
