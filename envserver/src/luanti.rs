@@ -43,7 +43,7 @@ use scripted::Scripted;
 use shared::STEP;
 
 /// Steps of game time in which a reset must be done, land that is made for it included.
-const RESET_STEPS: u32 = 1200;
+const RESET_STEPS: u32 = 6000;
 /// Steps in which screens that are open must close.
 const CLOSING_STEPS: u32 = 40;
 /// A picture that stays the same for so many steps shows all the land there is, or this many are enough.
