@@ -56,6 +56,11 @@ pub enum Command {
     /// set `security.mode = "mtls"`. The authority's own key is not kept. Certificates are read when a process
     /// starts: to renew them, make a new folder before the old ones end, and restart every process with it.
     Certs(CertsArgs),
+    /// Say whether a run is possible on this machine, and what to install or set where it is not.
+    ///
+    /// Looks at memory, ports and the game of world `luanti`, which it starts once. Exit code 1 when the run that is
+    /// configured lacks something.
+    Doctor(ConfigArgs),
     /// Measure a part of the system; the last line printed is one JSON object.
     #[command(subcommand)]
     Bench(BenchCommand),

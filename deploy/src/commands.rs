@@ -3,6 +3,7 @@
 
 mod bench;
 mod certs;
+mod doctor;
 mod eval;
 mod healthcheck;
 mod infer;
@@ -111,6 +112,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Certs(args) => certs::run(&args),
+        Command::Doctor(args) => {
+            let Some(config) = load_config(&args)? else { return Ok(()) };
+            let runtime = runtime()?;
+            // Listeners belong to a runtime.
+            let _entered = runtime.enter();
+            doctor::run(&config)
+        }
         Command::Bench(command) => bench::run(command),
     }
 }

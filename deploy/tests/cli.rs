@@ -24,6 +24,7 @@ fn every_command_has_help() {
         "eval",
         "status",
         "healthcheck",
+        "doctor",
         "bench",
     ];
     let (code, overview, _) = vpt(&["--help"]);

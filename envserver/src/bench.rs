@@ -3,12 +3,14 @@
 //! # Layout
 //! - here: [`bench_env`], recorded actions of the scripted player replayed in a fresh world
 //! - [`play`]: recording and replaying; `memory`: what a world takes; [`latency`], [`report`]: what is told
+//! - [`luanti`]: games of world `luanti`
 //! - [`stream`]: sessions of an in-process server over loopback
 
 use crate::error::EnvserverError;
 use crate::native::render::Path;
 
 pub mod latency;
+pub mod luanti;
 mod memory;
 pub mod play;
 pub mod report;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vpt_runtime::ConfigError;
 
+use crate::luanti::config::LuantiConfig;
 use crate::watch::Limits;
 
 /// `[envserver]`.
@@ -30,6 +31,8 @@ pub struct EnvserverConfig {
     pub spare_threads: usize,
     /// At shutdown, sessions and connections have so long to end before they are abandoned.
     pub drain_timeout_seconds: f64,
+    /// The world `luanti`.
+    pub luanti: LuantiConfig,
 }
 
 impl Default for EnvserverConfig {
@@ -44,6 +47,7 @@ impl Default for EnvserverConfig {
             reset_timeout_seconds: 60.0,
             spare_threads: 1,
             drain_timeout_seconds: 5.0,
+            luanti: LuantiConfig::default(),
         }
     }
 }
@@ -83,7 +87,7 @@ impl EnvserverConfig {
                 return Err(ConfigError::invalid(format!("envserver.{key}"), message));
             }
         }
-        Ok(())
+        self.luanti.validate()
     }
 
     /// The longest an envserver takes to end once told to stop; whoever stops it has to wait longer before killing it.

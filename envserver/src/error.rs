@@ -115,6 +115,7 @@ impl SessionError {
     pub(crate) fn status(&self) -> Status {
         let text = self.to_string();
         match self {
+            Self::World(error) if error.is_passing() => Status::unavailable(text),
             Self::Version { .. } | Self::World(_) => Status::failed_precondition(text),
             Self::Full { .. } | Self::Thread(_) => {
                 let mut status = Status::resource_exhausted(text);

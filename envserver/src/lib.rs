@@ -1,9 +1,10 @@
-//! Worlds behind gRPC: the embedded world, and two without content for benches.
+//! Worlds behind gRPC: the embedded world, a real game, and two worlds without content for benches.
 //!
 //! # Layout
 //! - [`run`]: the role; `service` (gRPC), `play` (a session's thread) and its `watch`, `session` (its episodes)
 //! - [`spare`]: worlds made ahead; [`snapshot`]: moments to go back to
-//! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`null`], [`noise`]
+//! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`luanti`], [`null`],
+//!   [`noise`]
 //! - [`task`], [`reward`], [`episode`]: tasks as data, and what they pay
 //! - [`action_log`]: what was pressed and what came of it, to be checked anywhere
 //! - [`bench`]: how fast worlds and streams are
@@ -14,6 +15,7 @@ pub mod bench;
 pub mod config;
 pub mod episode;
 pub mod error;
+pub mod luanti;
 pub mod metrics;
 pub mod native;
 pub mod noise;

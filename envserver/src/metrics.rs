@@ -16,6 +16,10 @@ const TIME: &str = "vpt_envserver_session_time_seconds";
 const SPARES: &str = "vpt_envserver_spares_total";
 const HUNG: &str = "vpt_envserver_sessions_hung";
 const ABANDONED: &str = "vpt_envserver_drains_abandoned_total";
+const GAMES: &str = "vpt_envserver_luanti_games_total";
+const UNSETTLED: &str = "vpt_envserver_luanti_unsettled_steps_total";
+const MISSED: &str = "vpt_envserver_luanti_missed_deadlines_total";
+const REAPED: &str = "vpt_envserver_luanti_reaped_total";
 
 /// What a session's thread does; the seconds of all states add up to the lives of all sessions.
 pub(crate) const STATES: &[&str] = &["open", "wait_action", "step", "render", "reset", "send"];
@@ -70,6 +74,14 @@ pub const METRICS: &[MetricSpec] = &[
     MetricSpec::gauge(TIME, "Time of all session threads by what they did.", "seconds")
         .labels(&[("state", STATES)]),
     MetricSpec::counter(ABANDONED, "Shutdowns that ran into envserver.drain_timeout_seconds."),
+    MetricSpec::counter(
+        GAMES,
+        "Games of world luanti that were started, and those that did not end with their session, by why.",
+    )
+    .labels(&[("outcome", &["started", "replaced", "crashed", "hung", "display", "not_started"])]),
+    MetricSpec::counter(UNSETTLED, "Steps of world luanti whose events may have come a step late."),
+    MetricSpec::counter(MISSED, "Steps that world luanti made in real time while no action had come."),
+    MetricSpec::counter(REAPED, "Games that a killed envserver had left and this one removed."),
 ];
 
 /// Handles of one session, looked up once: a step is counted without a registry lookup.
@@ -146,6 +158,22 @@ pub(crate) fn count_refused(reason: &'static str) {
 
 pub(crate) fn count_fault(reason: &'static str) {
     counter!(FAULTS, "reason" => reason).increment(1);
+}
+
+pub(crate) fn count_game(outcome: &'static str) {
+    counter!(GAMES, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn count_unsettled(steps: u64) {
+    counter!(UNSETTLED).increment(steps);
+}
+
+pub(crate) fn count_missed_deadlines(steps: u64) {
+    counter!(MISSED).increment(steps);
+}
+
+pub(crate) fn count_reaped() {
+    counter!(REAPED).increment(1);
 }
 
 pub(crate) fn count_abandoned_drain() {

@@ -37,7 +37,8 @@ pub async fn run(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), EnvserverError> {
-    run_worlds(config, Worlds::built_in(), listeners, shutdown).await
+    let worlds = Worlds::with_luanti(&config.luanti);
+    run_worlds(config, worlds, listeners, shutdown).await
 }
 
 /// [`run`] with the worlds given.

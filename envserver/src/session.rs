@@ -7,7 +7,9 @@ use vpt_runtime::counter_hash::counter_hash;
 
 use crate::episode::{Episode, PaidEvent, StepOutcome};
 use crate::error::SessionError;
+use crate::luanti::LuantiWorld;
 use crate::metrics::count_spare;
+use crate::native::NativeWorld;
 use crate::noise::NoiseWorld;
 use crate::null::NullWorld;
 use crate::spare::{SparePool, Spares};
@@ -75,7 +77,11 @@ impl Session {
         };
         let without_content = [NullWorld::NAME, NoiseWorld::NAME].contains(&open.world.as_str());
         let unnamed = without_content && (open.task.is_empty() || open.task == "null");
-        let task = if unnamed { NullWorld::task() } else { Task::resolve(&open.task)? };
+        let mut task = if unnamed { NullWorld::task() } else { Task::resolve(&open.task)? };
+        if open.world == LuantiWorld::NAME && task.world == NativeWorld::NAME {
+            // The same tasks are played there.
+            task.world.clone_from(&open.world);
+        }
         let opened = SessionOpened {
             protocol_version: open.protocol_version,
             session_id: 0,
@@ -123,7 +129,11 @@ impl Session {
     /// Plays one action; [`show`](Self::show) is next.
     pub(crate) fn act(&mut self, action: &HumanAction) -> Result<StepOutcome, SessionError> {
         let action = Action::sanitised(action.keys, action.pitch_delta, action.yaw_delta)?;
-        Ok(self.episode.step(self.world.as_mut(), &action))
+        let outcome = self.episode.step(self.world.as_mut(), &action);
+        match self.world.take_fault() {
+            Some(error) => Err(error.into()),
+            None => Ok(outcome),
+        }
     }
 
     /// Renders what came of an action; when it was the last of its episode, the next one has to be started.

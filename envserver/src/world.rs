@@ -3,6 +3,7 @@
 use thiserror::Error;
 use vpt_proto::keys;
 
+use crate::luanti::error::LuantiError;
 use crate::snapshot::Snapshot;
 use crate::task::Task;
 
@@ -29,6 +30,9 @@ pub enum WorldError {
         /// How many generated worlds were searched.
         attempts: u32,
     },
+    /// The game of world `luanti` could not be started or played.
+    #[error(transparent)]
+    Luanti(#[from] LuantiError),
     /// The world cannot be saved.
     #[error(
         "this world keeps no snapshots: restart the episode from its seed and replay its actions instead"
@@ -42,6 +46,14 @@ pub enum WorldError {
         /// The kind of world that was to go back to it.
         world: &'static str,
     },
+}
+
+impl WorldError {
+    /// Whether a new world may well not meet it: whoever plays may try again.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Luanti(error) if error.is_passing())
+    }
 }
 
 /// Why an action was refused.
@@ -163,6 +175,10 @@ pub trait World: Send {
     fn reset(&mut self, seed: u64, task: &Task) -> Result<(), WorldError>;
     /// Plays one tick.
     fn step(&mut self, action: &Action) -> Tick;
+    /// Why the last step brought nothing, if the world has failed: it is over then.
+    fn take_fault(&mut self) -> Option<WorldError> {
+        None
+    }
     /// Renders the current frame: `out` becomes `height * width * 3` bytes, RGB, rows first.
     fn render(&mut self, height: usize, width: usize, out: &mut Vec<u8>);
     /// Whether the last rendering drew the view anew; false where it was kept because nothing in it had changed.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::luanti::LuantiWorld;
+use crate::luanti::config::LuantiConfig;
 use crate::native::NativeWorld;
 use crate::noise::NoiseWorld;
 use crate::null::NullWorld;
@@ -17,13 +19,21 @@ pub struct Worlds {
 }
 
 impl Worlds {
-    /// `native` (the embedded world), `null` and `noise`.
+    /// `native` (the embedded world), `null`, `noise`, and `luanti` with its default settings.
     #[must_use]
     pub fn built_in() -> Self {
+        Self::with_luanti(&LuantiConfig::default())
+    }
+
+    /// The same with `luanti` as it is configured.
+    #[must_use]
+    pub fn with_luanti(luanti: &LuantiConfig) -> Self {
+        let luanti = luanti.clone();
         Self::none()
             .with("native", || Box::new(NativeWorld::new()))
             .with(NullWorld::NAME, || Box::new(NullWorld::default()))
             .with(NoiseWorld::NAME, || Box::new(NoiseWorld::default()))
+            .with(LuantiWorld::NAME, move || Box::new(LuantiWorld::new(luanti.clone())))
     }
 
     /// No world at all, to add one's own to.

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 /// One benchmark.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// Steps per second of the embedded world with rendering, replaying the scripted player's actions.
+    /// Steps per second of the embedded world with rendering, replaying the scripted player's actions; or of a real game.
     Env(BenchEnvArgs),
     /// Worlds over gRPC as fast as they go, for minutes: steps per second, and sessions given up as hung though none is.
     Pool(BenchPoolArgs),
@@ -308,6 +308,9 @@ pub struct BenchPoolArgs {
 /// Arguments of `vpt bench env`.
 #[derive(Debug, Args)]
 pub struct BenchEnvArgs {
+    /// The world: `native`, or `luanti` for a real game, played and not replayed; `--size` is its window then.
+    #[arg(long, default_value = "native", value_parser = ["native", "luanti"])]
+    pub world: String,
     /// Frame size in pixels: WIDTHxHEIGHT, or one number for a square.
     #[arg(long, default_value = "128x128", value_parser = frame_size, value_name = "WIDTHxHEIGHT")]
     pub size: (usize, usize),

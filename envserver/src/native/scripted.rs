@@ -6,7 +6,7 @@
 mod chop;
 mod craft;
 mod dig;
-mod mouse;
+pub(crate) mod mouse;
 mod road;
 mod route;
 mod travel;

@@ -6,12 +6,16 @@ use std::process::Command;
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use vpt_envserver::bench::luanti::{BenchLuantiConfig, bench_luanti};
 use vpt_envserver::bench::{BenchEnvConfig, Games, Pace, bench_env};
+use vpt_envserver::luanti::LuantiWorld;
+use vpt_envserver::luanti::config::LuantiConfig;
 use vpt_envserver::native::render;
 
 use super::median;
 use super::worker::Worker;
 use crate::cli::bench::BenchEnvArgs;
+use crate::commands::Usage;
 
 /// The peers' program, given to their Python.
 const PEER: &str = include_str!("env/peer.py");
@@ -27,6 +31,9 @@ const PEERS: [(&str, &str, (usize, usize)); 5] = [
 ];
 
 pub(crate) fn run(args: &BenchEnvArgs) -> anyhow::Result<()> {
+    if args.world == LuantiWorld::NAME {
+        return luanti(args);
+    }
     let config = BenchEnvConfig {
         size: args.size,
         threads: args.threads,
@@ -42,6 +49,19 @@ pub(crate) fn run(args: &BenchEnvArgs) -> anyhow::Result<()> {
         line["peers"] = compare(python, &config, args.rounds)?;
     }
     println!("{line}");
+    Ok(())
+}
+
+/// Games of world `luanti`, one a thread.
+fn luanti(args: &BenchEnvArgs) -> anyhow::Result<()> {
+    let width = args.size.0;
+    let luanti = LuantiConfig { width, ..LuantiConfig::default() };
+    luanti.validate().map_err(|_| Usage("--world luanti plays with --size 320x180 or 640x360".to_owned()))?;
+    let config =
+        BenchLuantiConfig { luanti, games: args.threads, steps: args.steps, task: args.task.clone() };
+    let report = bench_luanti(&config)?;
+    eprintln!("{}", report.table());
+    println!("{}", serde_json::to_string(&report)?);
     Ok(())
 }
 
