@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 
+use vpt_runtime::traces::{self, TracesConfig};
 use vpt_tests::cluster::{BATCH_UNROLLS, Cluster, Role, UNROLL_LENGTH, free_address};
 use vpt_tests::collector::{Collector, Kept};
 use vpt_tests::wait::wait_until;
@@ -151,6 +152,22 @@ fn inside<'a>(trace: &'a [Kept], whole: &Kept, name: &str) -> &'a Kept {
 fn parts<'a>(trace: &'a [Kept], whole: &Kept, name: &str) -> impl Iterator<Item = &'a Kept> {
     let id = whole.span.span_id.clone();
     trace.iter().filter(move |kept| kept.span.parent_span_id == id && kept.span.name == name)
+}
+
+#[tokio::test]
+async fn what_is_left_when_a_process_ends_still_goes_out() {
+    let collector = Collector::start();
+    let config = TracesConfig { endpoint: collector.url(), share: 1.0 };
+    let export = config.start("test", "here").expect("good settings");
+    for key in 0..200 {
+        let trace = traces::sample("unroll", || key);
+        assert!(trace.is_on());
+        trace.lap("pack");
+    }
+    // On the one thread of this test nothing has been sent yet.
+    export.finish().await;
+    let sent = collector.traces();
+    assert_eq!((sent.len(), sent.values().map(Vec::len).sum::<usize>()), (200, 400));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use vpt_proto::learner::v1::{FetchRequest, WatchRequest, WeightsChunk, WeightsMa
 use vpt_proto::weights::{Body, CHUNK_BYTES, Delta, Store, WeightSet, WeightsServer, delta};
 use vpt_runtime::{Listeners, Security};
 
-/// Bytes that origins of this process sent; tests that look at it hold [`COUNTED`].
+/// Bytes that origins of this process sent; tests with an origin hold [`COUNTED`], so that it is their own.
 static SENT: AtomicU64 = AtomicU64::new(0);
 static COUNTED: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -162,6 +162,7 @@ impl Drop for Leaf {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_pass_through_before_the_whole_is_there_and_half_a_version_is_none() {
+    let _counted = COUNTED.lock().await;
     let (store, bytes) = (Arc::new(Store::keeping(3)), payload(0));
     let top = origin(&store).await;
     let first = relay(&[top.url()]).await;
@@ -258,6 +259,7 @@ async fn who_joins_late_and_who_has_a_base_are_served_by_the_relay() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delta_that_leads_elsewhere_is_made_up_for_by_the_whole() {
+    let _counted = COUNTED.lock().await;
     let (store, old, new) = (Arc::new(Store::keeping(3)), payload(0), payload(1));
     let top = origin(&store).await;
     let leaf = Leaf::of(&[top.url()]);
@@ -272,6 +274,7 @@ async fn a_delta_that_leads_elsewhere_is_made_up_for_by_the_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_orphaned_relay_sends_its_followers_elsewhere() {
+    let _counted = COUNTED.lock().await;
     let (store, bytes) = (Arc::new(Store::keeping(3)), payload(0));
     // A relay whose only upstream is nobody.
     let orphan = relay(&["http://127.0.0.1:1".to_owned()]).await;
