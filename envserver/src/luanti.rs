@@ -43,11 +43,11 @@ use scripted::Scripted;
 use shared::STEP;
 
 /// Steps of game time in which a reset must be done, land that is made for it included.
-const RESET_STEPS: u32 = 1200;
+const RESET_STEPS: u32 = 6000;
 /// Steps in which screens that are open must close.
 const CLOSING_STEPS: u32 = 40;
 /// A picture that stays the same for so many steps shows all the land there is, or this many are enough.
-const STILL: u32 = 3;
+const STILL: u32 = 5;
 const STILL_AT_MOST: u32 = 60;
 /// Bytes in which two pictures of the same may differ, of a thousand.
 const DIFFERENT: usize = 4;

@@ -20,6 +20,11 @@ for _, name in ipairs({"set_node", "add_node", "swap_node", "remove_node"}) do
 	end
 end
 
+-- Whether the episode has changed a node.
+function vpt.is_changed(pos)
+	return changed[minetest.hash_node_position(pos)] ~= nil
+end
+
 -- Puts everything back; how many nodes that was.
 function vpt.undo()
 	local undone = count

@@ -42,16 +42,15 @@ local function stand(x, y, z, above, below)
 	return nil
 end
 
--- Lowest logs of the trunks around a position that stand on ground.
+-- Lowest logs of the trunks around a position: those that stand on ground, or above what was cut.
 function vpt.trunks(pos, radius)
 	local low, high = vector.offset(pos, -radius, -6, -radius), vector.offset(pos, radius, 8, radius)
 	local found = {}
 	for _, log in ipairs(minetest.find_nodes_in_area(low, high, "group:tree")) do
 		local below = {x = log.x, y = log.y - 1, z = log.z}
-		local above = {x = log.x, y = log.y + 1, z = log.z}
-		if not is_tree(below) and walkable(below) and is_tree(above)
-				and not is_leaves(below) then
-			found[#found + 1] = log
+		if not is_tree(below) then
+			local stands = walkable(below) and not is_leaves(below) and is_tree({x = log.x, y = log.y + 1, z = log.z})
+			if stands or vpt.is_changed(below) then found[#found + 1] = log end
 		end
 	end
 	return found

@@ -29,7 +29,9 @@ pub(super) struct Chop {
     trunk: Option<[i32; 3]>,
     given_up: Vec<[i32; 3]>,
     position: [f64; 3],
-    logs: usize,
+    /// The nearest it came to the trunk, and the logs around then.
+    nearest: f64,
+    logs: i32,
     still: u32,
     idle: u32,
 }
@@ -38,21 +40,28 @@ impl Chop {
     /// The next action.
     pub(super) fn next(&mut self, state: &State) -> Action {
         self.watch_progress(state);
-        let Some((trunk, log)) = self.choose(state) else {
+        let chosen = self.choose(state);
+        if chosen.is_none() {
+            // From where it stands after a look around, what it gave up may be reached.
+            self.given_up.clear();
+        }
+        let Some((trunk, log)) = chosen else {
             return Action { keys: 0, pitch_delta: towards(-state.pitch, 3.0), yaw_delta: FASTEST };
         };
         if self.trunk != Some(trunk) {
-            (self.trunk, self.idle) = (Some(trunk), 0);
+            (self.trunk, self.idle, self.nearest) = (Some(trunk), 0, f64::INFINITY);
         }
         self.work_on(log, state)
     }
 
     /// Gives a trunk up when neither the way to it nor the number of logs gets on.
     fn watch_progress(&mut self, state: &State) {
-        let logs = state.trunks.iter().map(|trunk| trunk[3].unsigned_abs() as usize).sum();
-        let moved = distance(self.position, state.pos) > 0.03;
+        let logs = state.trunks.iter().map(|trunk| trunk[3]).sum();
+        let moved = flat_distance(self.position, state.pos) > 0.03;
         self.still = if moved { 0 } else { self.still + 1 };
-        self.idle = if moved || logs != self.logs { 0 } else { self.idle + 1 };
+        let away = self.trunk.map_or(0.0, |trunk| flat_distance(state.pos, middle(trunk)));
+        self.idle = if away < self.nearest - 0.05 || logs != self.logs { 0 } else { self.idle + 1 };
+        self.nearest = self.nearest.min(away);
         (self.position, self.logs) = (state.pos, logs);
         if self.idle > PATIENCE
             && let Some(trunk) = self.trunk.take()

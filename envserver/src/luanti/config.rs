@@ -46,7 +46,7 @@ impl Default for LuantiConfig {
             map_seed: 42,
             maps: 1,
             places: 16,
-            viewing_range: 40,
+            viewing_range: 30,
             start_timeout_seconds: 50.0,
             step_timeout_seconds: 20.0,
         }

@@ -165,6 +165,10 @@ mod tests {
         fs::create_dir(&left).unwrap();
         fs::write(base.path().join("1-0.lock"), "").unwrap();
         let mut orphan = Command::new("sleep").arg("600").env(MARK, &left).spawn().unwrap();
+        // A process has its environment a moment after it was started.
+        while fs::read(format!("/proc/{}/environ", orphan.id())).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
         let folder = Folder::new(base.path().to_str().unwrap()).unwrap();
         assert!(!left.exists() && !base.path().join("1-0.lock").exists() && folder.path().is_dir());
         assert!(!orphan.wait().unwrap().success());
