@@ -3,11 +3,12 @@
 //! A step may take three times the 99.9th percentile of the session's own steps, but 500 ms at least, once a thousand were
 //! seen; before that, and at most, `envserver.step_timeout_seconds`. Resets have a deadline of their own. Time in which
 //! this process did not run, because it was stopped or the machine had no time for it, is no fault of the world's: a watch
-//! that wakes late begins to count anew.
+//! that wakes late begins to count anew, and time that the session's thread waited for a processor does not count.
 //!
 //! A thread cannot be ended from outside. It keeps its place among `envserver.max_sessions` until its world comes
 //! back, but its client is told, and neither other sessions nor the shutdown wait for it.
 
+mod processor_time;
 mod step_times;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::SessionError;
 use crate::metrics::{HungGauge, count_fault};
 use crate::play::Reply;
+use processor_time::{ThreadTimes, Waited};
 pub(crate) use step_times::StepTimes;
 
 /// Between two looks at a world, at most.
@@ -50,6 +52,7 @@ pub(crate) struct Limits {
 
 /// What a session's thread and its watch share.
 pub(crate) struct Watch {
+    thread: ThreadTimes,
     began: Instant,
     limits: Limits,
     /// Twice the microseconds from `began`, counted from 1, at which the world was called, and one more for a reset; 0
@@ -63,8 +66,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// A watch over the calling thread.
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
+            thread: ThreadTimes::of_this_thread(),
             began: Instant::now(),
             limits,
             called: AtomicU64::new(0),
@@ -110,11 +115,13 @@ impl Watch {
     /// Waits for a call that takes too long; none when the session ended before.
     async fn overdue(&self) -> Option<(Call, Duration)> {
         let mut awake_since = self.began;
+        let mut waited = Waited::default();
         loop {
             let mut pause = LOOK;
             if let Some((call, since)) = self.running() {
-                let limit = self.limit(call);
-                let left = (since.max(awake_since) + limit).saturating_duration_since(Instant::now());
+                let (limit, now) = (self.limit(call), Instant::now());
+                let excused = waited.add(since, now, &self.thread, self.thread.look());
+                let left = (since.max(awake_since) + limit + excused).saturating_duration_since(now);
                 if left.is_zero() {
                     return Some((call, limit));
                 }
@@ -127,6 +134,7 @@ impl Watch {
             }
             if asleep.elapsed() > pause + LOOK {
                 awake_since = Instant::now();
+                waited = Waited::default();
             }
         }
     }
@@ -156,7 +164,9 @@ mod tests {
     use super::*;
 
     fn watch(step: u64, reset: u64) -> Watch {
-        Watch::new(Limits { step: Duration::from_millis(step), reset: Duration::from_millis(reset) })
+        let limits = Limits { step: Duration::from_millis(step), reset: Duration::from_millis(reset) };
+        // Over a thread that is gone: one that looks at itself always finds itself running.
+        std::thread::spawn(move || Watch::new(limits)).join().unwrap()
     }
 
     #[tokio::test]

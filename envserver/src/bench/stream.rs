@@ -86,7 +86,9 @@ pub async fn bench_stream(config: &BenchStreamConfig) -> Result<BenchStreamRepor
     let address = grpc.local_addr().map_err(|e| fail(&e))?;
     let shutdown = CancellationToken::new();
     let _stops = shutdown.clone().drop_guard();
-    let settings = EnvserverConfig { max_sessions: config.sessions.max(1), ..EnvserverConfig::default() };
+    // A session that is given up keeps its place for a while; the one in its stead needs another.
+    let max_sessions = 2 * config.sessions.max(1);
+    let settings = EnvserverConfig { max_sessions, ..EnvserverConfig::default() };
     let listeners = Listeners { grpc: Some(grpc), ops, security: vpt_runtime::Security::loopback() };
     let server = tokio::spawn(crate::run::run(settings, listeners, shutdown.clone()));
     let channel = Endpoint::from_shared(format!("http://{address}"))?
