@@ -154,18 +154,21 @@ fn parts<'a>(trace: &'a [Kept], whole: &Kept, name: &str) -> impl Iterator<Item 
     trace.iter().filter(move |kept| kept.span.parent_span_id == id && kept.span.name == name)
 }
 
-#[tokio::test]
-async fn what_is_left_when_a_process_ends_still_goes_out() {
+#[test]
+fn what_is_left_when_a_process_ends_still_goes_out() {
     let collector = Collector::start();
     let config = TracesConfig { endpoint: collector.url(), share: 1.0 };
-    let export = config.start("test", "here").expect("good settings");
-    for key in 0..200 {
-        let trace = traces::sample("unroll", || key);
-        assert!(trace.is_on());
-        trace.lap("pack");
-    }
-    // On the one thread of this test nothing has been sent yet.
-    export.finish().await;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let export = config.start("test", "here").expect("good settings");
+        for key in 0..200 {
+            let trace = traces::sample("unroll", || key);
+            assert!(trace.is_on());
+            trace.lap("pack");
+        }
+        // On the one thread of this test nothing has been sent yet.
+        export.finish().await;
+    });
     let sent = collector.traces();
     assert_eq!((sent.len(), sent.values().map(Vec::len).sum::<usize>()), (200, 400));
 }
