@@ -89,7 +89,9 @@ mod tests {
         let spin = tell.clone();
         let spinning = std::thread::spawn(move || {
             spin.send((true, ThreadTimes::of_this_thread())).unwrap();
-            while !STOP.load(Ordering::Relaxed) {}
+            while !STOP.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
         });
         let sleeping = std::thread::spawn(move || {
             tell.send((false, ThreadTimes::of_this_thread())).unwrap();
