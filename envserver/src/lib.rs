@@ -6,6 +6,7 @@
 //! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`luanti`], [`null`],
 //!   [`noise`]
 //! - [`task`], [`reward`], [`episode`]: tasks as data, and what they pay
+//! - `mouse`: movements that scripted players make
 //! - [`action_log`]: what was pressed and what came of it, to be checked anywhere
 //! - [`bench`]: how fast worlds and streams are
 //! - [`config`], [`error`], [`metrics`]: all settings, errors and metrics
@@ -17,6 +18,7 @@ pub mod episode;
 pub mod error;
 pub mod luanti;
 pub mod metrics;
+mod mouse;
 pub mod native;
 pub mod noise;
 pub mod null;

@@ -31,7 +31,6 @@ use serde_json::json;
 use vpt_runtime::counter_hash::counter_hash;
 
 use crate::metrics;
-use crate::native::NativeWorld;
 use crate::task::Task;
 use crate::world::{Action, Tick, World, WorldError};
 use config::LuantiConfig;
@@ -295,7 +294,7 @@ fn reset_command(seed: u64, task: &Task, id: u64, places: u64) -> Result<serde_j
 
 impl World for LuantiWorld {
     fn reset(&mut self, seed: u64, task: &Task) -> Result<(), WorldError> {
-        if ![Self::NAME, NativeWorld::NAME].contains(&task.world.as_str()) {
+        if task.world != Self::NAME {
             let (task, wanted) = (task.name.clone(), task.world.clone());
             return Err(WorldError::WrongWorld { task, wanted, world: Self::NAME });
         }
@@ -387,7 +386,7 @@ mod tests {
     fn a_missing_game_is_an_error_that_lasts() {
         let config = LuantiConfig { program: "/nowhere/minetest".to_owned(), ..LuantiConfig::default() };
         let mut world = LuantiWorld::new(config);
-        let error = world.reset(1, &Task::resolve("chop").unwrap()).unwrap_err();
+        let error = world.reset(1, &Task::resolve("chop").unwrap().in_world(LuantiWorld::NAME)).unwrap_err();
         assert!(error.to_string().contains("install") && !error.is_passing(), "{error}");
         assert!(world.process().is_none());
     }

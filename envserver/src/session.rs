@@ -7,9 +7,7 @@ use vpt_runtime::counter_hash::counter_hash;
 
 use crate::episode::{Episode, PaidEvent, StepOutcome};
 use crate::error::SessionError;
-use crate::luanti::LuantiWorld;
 use crate::metrics::count_spare;
-use crate::native::NativeWorld;
 use crate::noise::NoiseWorld;
 use crate::null::NullWorld;
 use crate::spare::{SparePool, Spares};
@@ -77,11 +75,7 @@ impl Session {
         };
         let without_content = [NullWorld::NAME, NoiseWorld::NAME].contains(&open.world.as_str());
         let unnamed = without_content && (open.task.is_empty() || open.task == "null");
-        let mut task = if unnamed { NullWorld::task() } else { Task::resolve(&open.task)? };
-        if open.world == LuantiWorld::NAME && task.world == NativeWorld::NAME {
-            // The same tasks are played there.
-            task.world.clone_from(&open.world);
-        }
+        let task = if unnamed { NullWorld::task() } else { Task::resolve(&open.task)?.in_world(&open.world) };
         let opened = SessionOpened {
             protocol_version: open.protocol_version,
             session_id: 0,

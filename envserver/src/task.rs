@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::luanti::LuantiWorld;
+use crate::native::NativeWorld;
 use crate::native::item::Item;
 
 /// What can be wrong with a task.
@@ -150,7 +152,7 @@ pub struct Task {
 }
 
 fn native() -> String {
-    "native".to_owned()
+    NativeWorld::NAME.to_owned()
 }
 
 const BUILT_IN: [(&str, &str); 6] = [
@@ -161,6 +163,9 @@ const BUILT_IN: [(&str, &str); 6] = [
     ("diamond_pickaxe", include_str!("../tasks/diamond_pickaxe.toml")),
     ("free", include_str!("../tasks/free.toml")),
 ];
+
+/// Other worlds that play the tasks of the embedded world: their items and events have the same names.
+const LIKE_NATIVE: [&str; 1] = [LuantiWorld::NAME];
 
 /// Longest episode a task may ask for, in ticks: a day of game time many times over.
 const MAX_EPISODE_STEPS: u32 = 1_000_000;
@@ -189,6 +194,15 @@ impl Task {
             name: name_or_toml.chars().take(80).collect(),
             known: Self::built_in_names().collect::<Vec<_>>().join(", "),
         })
+    }
+
+    /// The task as it is played in `world`, if that plays tasks of the embedded world; any other task stays as it is.
+    #[must_use]
+    pub fn in_world(mut self, world: &str) -> Self {
+        if self.world == NativeWorld::NAME && LIKE_NATIVE.contains(&world) {
+            world.clone_into(&mut self.world);
+        }
+        self
     }
 
     /// The task that a TOML text describes.
@@ -308,6 +322,15 @@ mod tests {
 
     fn message(text: &str) -> String {
         Task::resolve(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn tasks_of_the_embedded_world_are_played_in_luanti_and_others_are_not() {
+        let task = Task::resolve("chop").unwrap();
+        assert_eq!(task.clone().in_world("luanti"), Task { world: "luanti".to_owned(), ..task.clone() });
+        assert_eq!(task.clone().in_world("null"), task);
+        let null = Task { world: "null".to_owned(), ..task };
+        assert_eq!(null.clone().in_world("luanti"), null);
     }
 
     #[test]

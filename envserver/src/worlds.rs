@@ -30,7 +30,7 @@ impl Worlds {
     pub fn with_luanti(luanti: &LuantiConfig) -> Self {
         let luanti = luanti.clone();
         Self::none()
-            .with("native", || Box::new(NativeWorld::new()))
+            .with(NativeWorld::NAME, || Box::new(NativeWorld::new()))
             .with(NullWorld::NAME, || Box::new(NullWorld::default()))
             .with(NoiseWorld::NAME, || Box::new(NoiseWorld::default()))
             .with(LuantiWorld::NAME, move || Box::new(LuantiWorld::new(luanti.clone())))

@@ -106,7 +106,7 @@ fn looking_around_comes_back_to_the_same_picture(world: &mut LuantiWorld) {
 
 /// Trees, the inventory's grid by the mouse, stone below: every part of the interface.
 fn from_nothing_to_a_stone_pickaxe(world: &mut LuantiWorld) {
-    let stone = Task::resolve("stone").expect("built in");
+    let stone = Task::resolve("stone").expect("built in").in_world(LuantiWorld::NAME);
     let mut episode = Episode::new(Task { world: LuantiWorld::NAME.to_owned(), ..stone }, 0);
     episode.start(world, 3).expect("a place with trees");
     let made = |kind, item: &str| kind == EventKind::CraftItem && item == "stone_pickaxe";

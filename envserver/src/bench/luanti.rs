@@ -90,7 +90,7 @@ struct Played {
 /// # Errors
 /// Unknown tasks, and games that cannot be started or played.
 pub fn bench_luanti(config: &BenchLuantiConfig) -> Result<BenchLuantiReport, EnvserverError> {
-    let task = Task::resolve(&config.task)?;
+    let task = Task::resolve(&config.task)?.in_world(LuantiWorld::NAME);
     let games = 0..config.games.max(1) as u64;
     let played = std::thread::scope(|scope| {
         let threads: Vec<_> = games

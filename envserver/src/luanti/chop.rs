@@ -6,7 +6,8 @@
 use vpt_proto::keys;
 
 use super::report::State;
-use crate::native::scripted::mouse::{FASTEST, towards};
+use crate::mouse::{FASTEST, towards};
+use crate::native::look::{angles_to, wrap_degrees};
 use crate::world::Action;
 
 /// How near to the middle of a trunk the player walks.
@@ -82,7 +83,7 @@ impl Chop {
             // What is left of the trunk it is at begins above the base that it had.
             let at_it = self.trunk.is_some_and(|own| own[0] == base[0] && own[2] == base[2]);
             let (yaw, _) = angles(state.eye, middle(*base));
-            let turn = f64::from(wrapped(yaw - state.yaw).abs() / FASTEST) * 0.2;
+            let turn = f64::from(wrap_degrees(yaw - state.yaw).abs() / FASTEST) * 0.2;
             if at_it { -1.0 } else { flat_distance(state.pos, middle(*base)) + turn }
         };
         logs.min_by(|a, b| cost(&a.0).total_cmp(&cost(&b.0)))
@@ -91,7 +92,7 @@ impl Chop {
     /// Aims at a log, walks up to it, attacks what of the tree the crosshair is on.
     fn work_on(&self, log: [i32; 3], state: &State) -> Action {
         let (yaw, pitch) = angles(state.eye, middle(log));
-        let (yaw_error, pitch_error) = (wrapped(yaw - state.yaw), pitch - state.pitch);
+        let (yaw_error, pitch_error) = (wrap_degrees(yaw - state.yaw), pitch - state.pitch);
         let away = flat_distance(state.pos, middle(log));
         let mut action = Action::NOOP;
         let aimed = yaw_error.abs() < 8.0 && pitch_error.abs() < 8.0;
@@ -147,17 +148,11 @@ fn flat_distance(a: [f64; 3], b: [f64; 3]) -> f64 {
     (a[0] - b[0]).hypot(a[2] - b[2])
 }
 
-/// Yaw and pitch of the line from `eye` to `to`, degrees; yaw 0 is north (+z) and 90 east (+x).
+/// Yaw and pitch of the line from `eye` to `to`, degrees; yaw 0 is north (+z) and 90 east (+x), where the embedded world
+/// has west.
 pub(super) fn angles(eye: [f64; 3], to: [f64; 3]) -> (f32, f32) {
-    let along = [0, 1, 2].map(|axis| to[axis] - eye[axis]);
-    let yaw = along[0].atan2(along[2]).to_degrees();
-    let pitch = (-along[1]).atan2(along[0].hypot(along[2])).to_degrees();
-    (yaw as f32, pitch as f32)
-}
-
-/// An angle within ±180 degrees.
-pub(super) fn wrapped(degrees: f32) -> f32 {
-    (degrees + 180.0).rem_euclid(360.0) - 180.0
+    let mirrored = |[x, y, z]: [f64; 3]| [-x, y, z];
+    angles_to(mirrored(eye), mirrored(to))
 }
 
 #[cfg(test)]
@@ -199,8 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn angles_are_wrapped() {
-        assert_eq!((wrapped(190.0), wrapped(-190.0), wrapped(10.0)), (-170.0, 170.0, 10.0));
+    fn east_is_to_the_right_and_down_is_positive() {
         let (yaw, pitch) = angles([0.0; 3], [1.0, -1.0, 0.0]);
         assert!((yaw - 90.0).abs() < 1e-3 && (pitch - 45.0).abs() < 1e-3);
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use vpt_proto::keys;
 
 use super::report::State;
-use crate::native::scripted::mouse::towards;
+use crate::mouse::towards;
 use crate::world::Action;
 
 /// Pixels of a window of 640x360 that a degree moves the cursor.

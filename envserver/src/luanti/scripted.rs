@@ -2,10 +2,11 @@
 
 use vpt_proto::keys;
 
-use super::chop::{Chop, angles, wrapped};
+use super::chop::{Chop, angles};
 use super::craft::{Clicks, PLANKS, Recipe, STICKS, STONE_PICKAXE, WOODEN_PICKAXE, find};
 use super::report::State;
-use crate::native::scripted::mouse::towards;
+use crate::mouse::towards;
+use crate::native::look::wrap_degrees;
 use crate::task::Task;
 use crate::world::Action;
 
@@ -82,7 +83,7 @@ impl Scripted {
         }
         // It stands on the edge of its hole, or falls: a step to the hole's middle.
         let (yaw, _) = angles(state.pos, [x.round(), y, z.round()]);
-        let yaw_delta = towards(wrapped(yaw - state.yaw), 10.0);
+        let yaw_delta = towards(wrap_degrees(yaw - state.yaw), 10.0);
         Action { keys: if yaw_delta == 0.0 { keys::FORWARD } else { 0 }, pitch_delta: 0.0, yaw_delta }
     }
 

@@ -6,7 +6,6 @@
 mod chop;
 mod craft;
 mod dig;
-pub(crate) mod mouse;
 mod road;
 mod route;
 mod travel;

@@ -2,7 +2,7 @@
 
 use vpt_proto::keys;
 
-use super::mouse::{FASTEST, towards};
+use crate::mouse::{FASTEST, towards};
 use crate::native::block::Block;
 use crate::native::env::State;
 use crate::native::item::Item;

@@ -3,8 +3,8 @@
 
 use vpt_proto::keys;
 
-use super::mouse::{FASTEST, towards};
 use super::press;
+use crate::mouse::{FASTEST, towards};
 use crate::native::block::Block;
 use crate::native::env::State;
 use crate::native::gui::{Gui, PIXELS_PER_DEGREE, Place};

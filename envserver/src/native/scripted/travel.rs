@@ -3,8 +3,8 @@
 
 use vpt_proto::keys;
 
-use super::mouse::towards;
 use super::route::{Cell, Ground, cells_of, find, offset};
+use crate::mouse::towards;
 use crate::native::block::Block;
 use crate::native::env::State;
 use crate::native::inventory::HOTBAR;

@@ -1,4 +1,4 @@
-//! Mouse movements a person and the policy's camera bins can make.
+//! Mouse movements that a person and the policy's camera bins can make, for the scripted players of all worlds.
 
 /// What the policy's five camera bins to either side decode to, degrees.
 const AMOUNTS: [f32; 5] = [0.615_394_3, 1.609_498_6, 3.215_369_2, 5.809_483, 10.0];
