@@ -1,5 +1,7 @@
 //! What every world offers to a session: one human-level action a tick in, events and frames out.
 
+use std::time::Duration;
+
 use thiserror::Error;
 use vpt_proto::keys;
 
@@ -205,9 +207,10 @@ pub trait World: Send {
     fn restore(&mut self, _snapshot: &Snapshot) -> Result<(), WorldError> {
         Err(WorldError::NoSnapshot)
     }
-    /// Whether making an episode takes so long that the next one is worth making in the background, in a second world.
-    fn is_slow_to_reset(&self) -> bool {
-        false
+    /// Where making an episode takes so long that the next one is worth making in the background, in a second world: how
+    /// long one that is being made is waited for, which must be longer than making one takes. None: no spares.
+    fn spare_wait(&self) -> Option<Duration> {
+        None
     }
 }
 
