@@ -16,7 +16,8 @@ use crate::task::Task;
 use crate::world::World;
 use crate::worlds::Worlds;
 
-/// A spare that is being made is waited for so long: longer than making one takes, and short for a person.
+/// A spare that is being made is waited for so long where the world does not say: longer than making one takes, and short
+/// for a person.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// Orders waiting for a thread; beyond this there is no point in ordering ahead.
 const QUEUE: usize = 4096;
@@ -182,6 +183,7 @@ pub struct Spares {
     pool: SparePool,
     worlds: Worlds,
     task: Arc<Task>,
+    longest_wait: Duration,
     order: Option<Arc<Order>>,
     used: Option<Box<dyn World>>,
 }
@@ -191,7 +193,9 @@ impl Spares {
     #[must_use]
     pub fn new(pool: &SparePool, worlds: &Worlds, task: &Task, world: &dyn World) -> Self {
         let pool = if world.is_slow_to_reset() { pool.clone() } else { SparePool::none() };
-        Self { pool, worlds: worlds.clone(), task: Arc::new(task.clone()), order: None, used: None }
+        let longest_wait = world.longest_reset().unwrap_or(LONGEST_WAIT);
+        let (worlds, task) = (worlds.clone(), Arc::new(task.clone()));
+        Self { pool, worlds, task, longest_wait, order: None, used: None }
     }
 
     /// Orders the world of the next episode; comes back at once.
@@ -219,7 +223,7 @@ impl Spares {
             self.reclaim(&order, Duration::ZERO);
             return Swap::Wrong;
         }
-        match order.close(LONGEST_WAIT) {
+        match order.close(self.longest_wait) {
             (Stage::Ready(spare), late) => {
                 self.used = Some(std::mem::replace(world, spare));
                 if late { Swap::Late } else { Swap::Ready }

@@ -1,9 +1,12 @@
 //! What every world offers to a session: one human-level action a tick in, events and frames out.
 
+use std::time::Duration;
+
 use thiserror::Error;
 use vpt_proto::keys;
 
 use crate::luanti::error::LuantiError;
+use crate::minerl::error::MineRlError;
 use crate::snapshot::Snapshot;
 use crate::task::Task;
 
@@ -33,6 +36,9 @@ pub enum WorldError {
     /// The game of world `luanti` could not be started or played.
     #[error(transparent)]
     Luanti(#[from] LuantiError),
+    /// The game of world `minerl` could not be started or played.
+    #[error(transparent)]
+    MineRl(#[from] MineRlError),
     /// The world cannot be saved.
     #[error(
         "this world keeps no snapshots: restart the episode from its seed and replay its actions instead"
@@ -52,7 +58,11 @@ impl WorldError {
     /// Whether a new world may well not meet it: whoever plays may try again.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Luanti(error) if error.is_passing())
+        match self {
+            Self::Luanti(error) => error.is_passing(),
+            Self::MineRl(error) => error.is_passing(),
+            _ => false,
+        }
     }
 }
 
@@ -208,6 +218,11 @@ pub trait World: Send {
     /// Whether making an episode takes so long that the next one is worth making in the background, in a second world.
     fn is_slow_to_reset(&self) -> bool {
         false
+    }
+    /// The longest a reset takes where it may take minutes: so long a second world that is being made is waited for, since
+    /// one that is begun anew would take longer still.
+    fn longest_reset(&self) -> Option<Duration> {
+        None
     }
 }
 
