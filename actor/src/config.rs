@@ -12,7 +12,7 @@ const MAX_SECONDS: f64 = 86_400.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorldConfig {
-    /// `native` (the embedded world) or `null`.
+    /// `native` (the embedded world), `luanti`, `minerl`, `null` or `noise`.
     pub name: String,
     /// A built-in task's name (`chop`, `wood`) or the TOML text of a task file.
     pub task: String,

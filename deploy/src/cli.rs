@@ -58,8 +58,8 @@ pub enum Command {
     Certs(CertsArgs),
     /// Say whether a run is possible on this machine, and what to install or set where it is not.
     ///
-    /// Looks at memory, ports and the game of world `luanti`, which it starts once. Exit code 1 when the run that is
-    /// configured lacks something.
+    /// Looks at memory, ports and the games of worlds `luanti` and `minerl`; one that the run needs it starts once. Exit
+    /// code 1 when the run that is configured lacks something.
     Doctor(ConfigArgs),
     /// Measure a part of the system; the last line printed is one JSON object.
     #[command(subcommand)]
