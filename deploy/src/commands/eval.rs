@@ -47,6 +47,7 @@ pub(crate) fn setup(config: &RunConfig, envserver: (&str, &Security), player: Pl
     EvalSetup {
         envserver: envserver.0.to_owned(),
         security: envserver.1.clone(),
+        deadlines: config.actor.deadlines(),
         world: config.world.clone(),
         player,
         frame: (config.policy.image_size, config.policy.image_size),

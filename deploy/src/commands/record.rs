@@ -31,6 +31,7 @@ pub(crate) async fn run(config: RunConfig, args: RecordArgs) -> anyhow::Result<(
     let setup = RecordSetup {
         envserver: worlds.address.clone(),
         security: worlds.security.clone(),
+        deadlines: config.actor.deadlines(),
         world: config.world.clone(),
         player,
         frame: (config.policy.image_size, config.policy.image_size),

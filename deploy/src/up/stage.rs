@@ -133,6 +133,7 @@ async fn demonstrations(run: &mut Run) -> anyhow::Result<()> {
     let setup = RecordSetup {
         envserver: run.endpoints.envserver_url(),
         security: run.player_security()?,
+        deadlines: config.actor.deadlines(),
         world: config.world.clone(),
         player: Player::Scripted,
         frame: (config.policy.image_size, config.policy.image_size),
