@@ -150,7 +150,7 @@ fn what_is_no_checkpoint_is_named() {
 
 #[test]
 fn openais_weights_are_read_as_they_are() {
-    let parameters = Parameters::init(PolicyConfig::tiny(), 3, &Device::Cpu).unwrap();
+    let parameters = Parameters::init(&PolicyConfig::tiny(), 3, &Device::Cpu).unwrap();
     let bytes = parameters.to_safetensors(ExportDType::F32, false).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.weights");
@@ -158,7 +158,7 @@ fn openais_weights_are_read_as_they_are() {
     let weights = load_weights(&path).unwrap();
     assert!(weights.config.is_none());
     let again =
-        Parameters::from_safetensors(&weights.parameters, PolicyConfig::tiny(), false, &Device::Cpu).unwrap();
+        Parameters::from_safetensors(&weights.parameters, &PolicyConfig::tiny(), false, &Device::Cpu).unwrap();
     assert_eq!(again.to_safetensors(ExportDType::F32, false).unwrap(), bytes);
     std::fs::write(&path, "no archive").unwrap();
     assert!(matches!(load_weights(&path), Err(CheckpointError::Damaged { .. })));
