@@ -1,12 +1,14 @@
 //! The command line: every command and flag, with the help a newcomer works from.
 
 pub mod bench;
+pub mod dev;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use bench::BenchCommand;
+use dev::DevCommand;
 
 /// Train agents that see pixels and act through keyboard and mouse, after OpenAI's Video PreTraining.
 ///
@@ -64,6 +66,9 @@ pub enum Command {
     /// Measure a part of the system; the last line printed is one JSON object.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Tools for who develops or tries this system.
+    #[command(subcommand)]
+    Dev(DevCommand),
 }
 
 /// Where the configuration comes from: built-in defaults < file < `VPT__SECTION__KEY` variables < `--set`.
