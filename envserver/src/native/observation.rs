@@ -1,6 +1,7 @@
 //! What a game tells beside its picture: what the player carries, how the player fares, and where.
 
 use super::env::NativeWorld;
+use super::item::Slot;
 use super::sky::{DAY, Sky};
 use super::vitals::{AIR, FULL, Vitals};
 
@@ -22,6 +23,8 @@ pub struct Condition {
 pub struct Observation {
     /// Name and number of what each of the 36 slots holds, without the empty ones.
     pub inventory: Vec<(&'static str, u32)>,
+    /// What is in hand, in the other hand, and worn from the head down.
+    pub equipment: [Slot; 6],
     /// How the player fares; whole where nothing can hurt.
     pub condition: Condition,
     /// Where the feet stand: x, y, z.
@@ -49,8 +52,11 @@ impl NativeWorld {
         let player = &state.player;
         let [x, y, z] = player.eye().map(|value| value.floor() as i32);
         let covered = (y + 1..state.voxels.height()).any(|above| state.voxels.get(x, above, z).is_opaque());
-        let slots = state.inventory.slots.iter().flatten();
+        let carried = &state.inventory;
+        let [head, chest, legs, feet] = carried.armour;
+        let slots = carried.slots.iter().flatten();
         Observation {
+            equipment: [carried.slots[carried.selected], carried.offhand, head, chest, legs, feet],
             inventory: slots.map(|stack| (stack.item.name(), u32::from(stack.count))).collect(),
             condition: state.survival.as_ref().map_or(Condition::UNHURT, |life| life.vitals.condition()),
             position: player.body.position,
@@ -88,6 +94,8 @@ mod tests {
         world.reset(4, &Task::parse(text).unwrap()).unwrap();
         let start = world.observe();
         assert_eq!(start.inventory, [("log", 64), ("log", 6)]);
+        assert_eq!(start.equipment[0].map(|stack| stack.count), Some(64));
+        assert_eq!(start.equipment[1..], [None; 5]);
         assert_eq!(start.condition, Condition { health: 20.0, food: 20.0, saturation: 5.0, air: 300 });
         assert_eq!((start.ticks, start.time_of_day, start.daylight, start.sees_sky), (0, 0, 1.0, true));
         assert_eq!(start.light.0, 15, "under the open sky");

@@ -1,6 +1,7 @@
 //! What is told beside the picture, under the names that MineRL's Java side gives it.
 
 use serde_json::{Map, Value, json};
+use vpt_envserver::native::item::Slot;
 use vpt_envserver::native::observation::Observation;
 
 use crate::mission::Mission;
@@ -26,8 +27,24 @@ pub(crate) fn tell(moment: &Moment<'_>) -> Vec<u8> {
     if moment.mission.tells_stats {
         tell_stats(moment, &mut info);
     }
+    if moment.mission.tells_equipment {
+        info.insert("equipped_items".to_owned(), equipment(moment.seen));
+    }
     info.insert("isGuiOpen".to_owned(), moment.gui_open.into());
     Value::Object(info).to_string().into_bytes()
+}
+
+/// Texts of JSON inside of the JSON, as the game has them.
+fn equipment(seen: &Observation) -> Value {
+    let names = ["mainhand", "offhand", "head", "chest", "legs", "feet"];
+    let piece = |(name, slot): (&str, &Slot)| {
+        let (kind, most, worn) = slot.map_or(("air", 0, 0), |stack| {
+            (names::theirs(stack.item.name()), stack.item.durability().unwrap_or(0), stack.worn)
+        });
+        let text = json!({"type": kind, "maxDamage": most, "damage": worn}).to_string();
+        (name.to_owned(), Value::from(text))
+    };
+    Value::Object(names.into_iter().zip(&seen.equipment).map(piece).collect())
 }
 
 fn tell_stats(moment: &Moment<'_>, info: &mut Map<String, Value>) {

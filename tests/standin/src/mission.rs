@@ -28,6 +28,8 @@ pub(crate) struct Mission {
     pub(crate) name: String,
     /// Whether `inventory` is told.
     pub(crate) tells_inventory: bool,
+    /// Whether `equipped_items` is told.
+    pub(crate) tells_equipment: bool,
     /// Whether everything else is told.
     pub(crate) tells_stats: bool,
     done_on_death: bool,
@@ -65,6 +67,7 @@ impl Mission {
             seed: seed.unwrap_or_else(random_seed),
             name: agent.text_of("Name").unwrap_or_default().to_owned(),
             tells_inventory: agent.find("ObservationFromFullInventory").is_some(),
+            tells_equipment: agent.find("ObservationFromEquippedItem").is_some(),
             tells_stats: agent.find("ObservationFromFullStats").is_some(),
             done_on_death: flag(start, "DoneOnDeath")?.unwrap_or(false),
             has_mobs: flag(&root, "AllowSpawning")?.unwrap_or(true),
