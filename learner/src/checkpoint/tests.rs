@@ -157,8 +157,8 @@ fn openais_weights_are_read_as_they_are() {
     openai::write_weights(&path, &openai::parse_weights(&bytes).unwrap()).unwrap();
     let weights = load_weights(&path).unwrap();
     assert!(weights.config.is_none());
-    let again =
-        Parameters::from_safetensors(&weights.parameters, &PolicyConfig::tiny(), false, &Device::Cpu).unwrap();
+    let again = Parameters::from_safetensors(&weights.parameters, &PolicyConfig::tiny(), false, &Device::Cpu)
+        .unwrap();
     assert_eq!(again.to_safetensors(ExportDType::F32, false).unwrap(), bytes);
     std::fs::write(&path, "no archive").unwrap();
     assert!(matches!(load_weights(&path), Err(CheckpointError::Damaged { .. })));
