@@ -168,6 +168,31 @@ impl Default for UpSection {
     }
 }
 
+/// What a run says of its world, defaults aside.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    world: SaidOfWorld,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SaidOfWorld {
+    task: Option<String>,
+    episode_steps: Option<u32>,
+}
+
+impl Said {
+    /// Where no task is named, Minecraft has its own, in its own length.
+    fn in_minecraft(self, world: WorldConfig) -> WorldConfig {
+        if self.world.task.is_some() {
+            return world;
+        }
+        let episode_steps = self.world.episode_steps.unwrap_or(0);
+        WorldConfig { task: MineRlWorld::TASK.to_owned(), episode_steps, ..world }
+    }
+}
+
 impl RunConfig {
     /// Reads a run: the built-in one when `file` is `None`, then the environment and `sets` on top.
     ///
@@ -176,8 +201,11 @@ impl RunConfig {
     pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
         let base = if file.is_some() { "" } else { DEFAULT_RUN };
         let mut loaded: Self = config::load(file, base, sets)?;
-        if file.is_none() && loaded.world.name == MineRlWorld::NAME {
-            loaded = config::load(None, MINERL_RUN, sets)?;
+        if loaded.world.name == MineRlWorld::NAME {
+            match file {
+                None => loaded = config::load(None, MINERL_RUN, sets)?,
+                Some(_) => loaded.world = config::load::<Said>(file, base, sets)?.in_minecraft(loaded.world),
+            }
         }
         loaded.validate()?;
         Ok(loaded)
@@ -249,6 +277,15 @@ mod tests {
         let sets = ["world.name=minerl".into(), "world.task=chop".into(), "world.episode_steps=0".into()];
         let config = RunConfig::load(None, &sets).expect("built-in run");
         assert_eq!((config.world.task.as_str(), config.world.episode_steps), ("chop", 0));
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let world = |text: &str| {
+            std::fs::write(file.path(), text).expect("writable");
+            let world = RunConfig::load(Some(file.path()), &[]).expect("a run").world;
+            (world.task, world.episode_steps)
+        };
+        assert_eq!(world("[world]\nname = \"minerl\""), ("diamond_pickaxe".to_owned(), 0));
+        assert_eq!(world("[world]\nname = \"minerl\"\ntask = \"wood\""), ("wood".to_owned(), 200));
+        assert_eq!(world("[world]\nname = \"native\""), ("chop".to_owned(), 200));
     }
 
     #[test]

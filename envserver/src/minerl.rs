@@ -58,6 +58,8 @@ pub struct MineRlWorld {
 impl MineRlWorld {
     /// The name sessions ask for it by.
     pub const NAME: &'static str = "minerl";
+    /// What is played where nothing is said.
+    pub const TASK: &'static str = "diamond_pickaxe";
 
     /// A world whose game starts with its first episode.
     #[must_use]
