@@ -241,11 +241,14 @@ fn sessions_have_spare_games_lose_killed_ones_and_leave_nothing() {
     session.step(0).expect("a step");
     server.signal(Signal::SIGKILL);
     drop((session, server));
-    assert!(games() >= 1, "nothing ended them");
+    wait_until("the end of its games", PATIENCE, || (games() == 0).then_some(()));
+    let folders = || std::fs::read_dir(installation.folder()).expect("games").flatten();
+    let folders = || folders().filter(|entry| entry.path().is_dir()).count();
+    assert_eq!(folders(), 1, "nobody was there to remove it");
     let (_server, address, ops) = envserver(&installation, dir.path(), 1);
     let mut session = Session::open(&address, vec![15], 8);
     assert!(session.next().expect("a game").is_first);
-    assert_eq!(games(), 1, "what the killed envserver left is still there");
+    assert_eq!((games(), folders()), (1, 1), "what the killed envserver left is still there");
     assert!(metric(&ops, "vpt_envserver_minerl_reaped_total") >= Some(1.0));
 }
 

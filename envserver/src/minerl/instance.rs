@@ -1,5 +1,6 @@
 //! One running game: its folder, display, processes and connection.
 
+use std::io::PipeWriter;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -48,13 +49,34 @@ pub(super) struct Instance {
     pub(super) steps: u64,
 }
 
-/// The launcher and all that it started; ended when dropped.
+/// The launcher and all that it started; ended when dropped, and with this process however that ends.
 struct Processes {
     launcher: Child,
+    /// Leads the group of all of them, and ends it when nobody holds the other end of its input any more.
+    guard: Child,
+    _held: PipeWriter,
     folder: PathBuf,
 }
 
+/// What the guard does: its input has no line, but it ends.
+const GUARD: &str = "read nothing; kill -KILL 0";
+
 impl Processes {
+    fn start(mut launcher: Command, folder: &Folder) -> std::io::Result<Self> {
+        let (input, held) = std::io::pipe()?;
+        let mut guard = Command::new("/bin/sh");
+        guard.args(["-c", GUARD]).stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
+        // A group of its own also keeps a Ctrl-C at the terminal away: the envserver ends its games itself.
+        let mut guard = guard.process_group(0).spawn()?;
+        let group = i32::try_from(guard.id()).map_err(std::io::Error::other)?;
+        let launcher = launcher.process_group(group).spawn().inspect_err(|_| {
+            // It is alone, and would be as long as this process lives.
+            let _ = guard.kill();
+            let _ = guard.wait();
+        })?;
+        Ok(Self { launcher, guard, _held: held, folder: folder.path().to_owned() })
+    }
+
     fn ended(&mut self) -> Option<String> {
         self.launcher.try_wait().ok().flatten().map(|status| status.to_string())
     }
@@ -62,11 +84,12 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        // The launcher is a shell and the game its child: both are in the group that the launcher leads.
-        let group = i32::try_from(self.launcher.id()).map(Pid::from_raw);
+        // The launcher is a shell and the game its child: both are in the guard's group.
+        let group = i32::try_from(self.guard.id()).map(Pid::from_raw);
         // They may have ended by themselves.
         let _ = group.map(|group| killpg(group, Signal::SIGKILL));
         let _ = self.launcher.wait();
+        let _ = self.guard.wait();
         // What has left the group bears the mark.
         end_processes(KIND.mark, &self.folder);
     }
@@ -104,8 +127,7 @@ impl Instance {
         };
         let name = display.as_ref().map_or(config.display.as_str(), |display| display.display.name());
         let began = Instant::now();
-        let (launcher, log) = launch(config, &place, name, &folder).map_err(io)?;
-        let mut processes = Processes { launcher, folder: folder.path().to_owned() };
+        let (mut processes, log) = launch(config, &place, name, &folder).map_err(io)?;
         let client = come_up(&mut processes, &log, config)?;
         metrics::count_minerl_game("started");
         let config = config.clone();
@@ -195,7 +217,7 @@ fn launch(
     place: &Path,
     display: &str,
     folder: &Folder,
-) -> std::io::Result<(Child, Log)> {
+) -> std::io::Result<(Processes, Log)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let (output, input) = std::io::pipe()?;
     let (mark, path) = folder.mark();
@@ -209,9 +231,7 @@ fn launch(
         .current_dir(place)
         .stdin(Stdio::null())
         .stdout(input.try_clone()?)
-        .stderr(input)
-        // Everything the launcher starts is ended with it, and a Ctrl-C at the terminal is for the envserver.
-        .process_group(0);
+        .stderr(input);
     if !config.java.is_empty() {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let java = Path::new(&config.java).join("bin");
@@ -221,7 +241,7 @@ fn launch(
     }
     let name = format!("minerl-log-{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let log = Log::follow(output, name)?;
-    Ok((command.spawn()?, log))
+    Ok((Processes::start(command, folder)?, log))
 }
 
 /// A port that is free now; a game that finds it taken all the same takes another one and says so.
