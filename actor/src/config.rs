@@ -12,7 +12,7 @@ const MAX_SECONDS: f64 = 86_400.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorldConfig {
-    /// `native` (the embedded world) or `null`.
+    /// `native` (the embedded world), `luanti`, `minerl`, `null` or `noise`.
     pub name: String,
     /// A built-in task's name (`chop`, `wood`) or the TOML text of a task file.
     pub task: String,
@@ -155,6 +155,16 @@ impl ActorConfig {
         Ok(())
     }
 
+    /// How long recordings and evaluations wait for worlds.
+    #[must_use]
+    pub fn deadlines(&self) -> Deadlines {
+        let least = Deadlines::default();
+        Deadlines {
+            step: seconds(self.step_timeout_seconds).max(least.step),
+            open: seconds(self.open_timeout_seconds).max(least.open),
+        }
+    }
+
     /// Whom weights are asked of, in order.
     pub(crate) fn weight_parents(&self) -> Vec<String> {
         self.weights.iter().chain([&self.learner]).cloned().collect()
@@ -167,6 +177,22 @@ impl ActorConfig {
     }
 }
 
+/// How long a player waits for its world; recordings and evaluations share machines with much else and are in no hurry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For what came of an action.
+    pub step: Duration,
+    /// For a session's first frame, or that of an episode.
+    pub open: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        let half_a_minute = Duration::from_secs(30);
+        Self { step: half_a_minute, open: half_a_minute }
+    }
+}
+
 /// A setting in seconds as a duration; settings were validated.
 pub(crate) fn seconds(value: f64) -> Duration {
     Duration::from_secs_f64(value.clamp(0.0, MAX_SECONDS))
@@ -175,6 +201,12 @@ pub(crate) fn seconds(value: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recordings_and_evaluations_wait_as_long_as_actors_and_half_a_minute_at_least() {
+        let config = ActorConfig { open_timeout_seconds: 1200.0, ..ActorConfig::default() };
+        assert_eq!(config.deadlines(), Deadlines { open: Duration::from_secs(1200), ..Deadlines::default() });
+    }
 
     #[test]
     fn bad_settings_are_named() {

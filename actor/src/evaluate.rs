@@ -3,7 +3,7 @@
 //! Seeds of evaluation have their top bit set, seeds of training never do. The same setup gives the same numbers
 //! whenever and wherever it runs with the same build.
 
-use crate::config::WorldConfig;
+use crate::config::{Deadlines, WorldConfig};
 use crate::error::ActorError;
 use crate::lockstep::{Event, Lockstep, Plan};
 use crate::player::Player;
@@ -26,6 +26,8 @@ pub struct EvalSetup {
     pub envserver: String,
     /// How it is reached.
     pub security: Security,
+    /// How long its worlds are waited for.
+    pub deadlines: Deadlines,
     /// What is played.
     pub world: WorldConfig,
     /// Who plays.
@@ -78,6 +80,7 @@ pub async fn evaluate(
     let mut game = Lockstep::start(Plan {
         envserver: &setup.envserver,
         security: &setup.security,
+        deadlines: setup.deadlines,
         world: &setup.world,
         player: &setup.player,
         frame: setup.frame,

@@ -5,7 +5,7 @@
 //! is opened again at the episode it broke in, which then starts over.
 
 use crate::acting_policy::{ActingPolicy, Batch, Verdict};
-use crate::config::WorldConfig;
+use crate::config::{Deadlines, WorldConfig};
 use crate::env_client::{EnvClient, EnvFault};
 use crate::env_slot::{EnvSlot, Outcome};
 use crate::error::ActorError;
@@ -20,15 +20,14 @@ use vpt_proto::envserver::v1::{HumanAction, Observation, OpenSession};
 use vpt_proto::limits::PROTOCOL_VERSION;
 use vpt_runtime::{Backoff, Security};
 
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
-const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a broken session is tried again before the work is given up.
+/// How long a broken session is tried again, twice as long as one may take to open at least, before the work is given up.
 const RECOVERY: Duration = Duration::from_secs(60);
 
 /// What is to be played.
 pub(crate) struct Plan<'a> {
     pub(crate) envserver: &'a str,
     pub(crate) security: &'a Security,
+    pub(crate) deadlines: Deadlines,
     pub(crate) world: &'a WorldConfig,
     pub(crate) player: &'a Player,
     /// Height and width of frames.
@@ -74,6 +73,7 @@ struct Seat {
 pub(crate) struct Lockstep {
     client: EnvClient,
     open: OpenSession,
+    recovery: Duration,
     seeds: Vec<u64>,
     draw_key: [u64; 2],
     seats: Vec<Seat>,
@@ -85,7 +85,9 @@ impl Lockstep {
     /// Opens every slot's session.
     pub(crate) async fn start(plan: Plan<'_>) -> Result<Self, ActorError> {
         let slots = plan.slots.clamp(1, plan.seeds.len().max(1));
-        let client = EnvClient::new(plan.security, plan.envserver, "envserver", STEP_TIMEOUT, OPEN_TIMEOUT)?;
+        let Deadlines { step, open } = plan.deadlines;
+        let client = EnvClient::new(plan.security, plan.envserver, "envserver", step, open)?;
+        let recovery = RECOVERY.max(2 * open);
         let acting = match plan.player.ready(plan.frame)? {
             Some(policy) => {
                 let state = policy.initial_state(slots)?;
@@ -108,7 +110,7 @@ impl Lockstep {
             .map(|slot| Seat { episodes: (slot..plan.seeds.len()).step_by(slots).collect(), env: None })
             .collect();
         let Plan { seeds, draw_key, slips, .. } = plan;
-        let mut game = Self { client, open, seeds, draw_key, seats, acting, slips };
+        let mut game = Self { client, open, recovery, seeds, draw_key, seats, acting, slips };
         for row in 0..slots {
             game.take_seat(row).await?;
         }
@@ -240,8 +242,8 @@ impl Lockstep {
             if fault.fatal {
                 return Err(ActorError::EnvRefused { address, reason: fault.detail });
             }
-            if began.elapsed() > RECOVERY {
-                let seconds = RECOVERY.as_secs_f64();
+            if began.elapsed() > self.recovery {
+                let seconds = self.recovery.as_secs_f64();
                 return Err(ActorError::EnvLost { address, seconds, reason: fault.detail });
             }
             tokio::time::sleep(backoff.next_delay()).await;

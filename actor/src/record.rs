@@ -1,6 +1,6 @@
 //! Plays episodes behind the Play stream and writes them as shards: demonstrations for behavioural cloning.
 
-use crate::config::WorldConfig;
+use crate::config::{Deadlines, WorldConfig};
 use crate::error::ActorError;
 use crate::lockstep::{Event, Lockstep, Plan, Played};
 use crate::player::Player;
@@ -28,6 +28,8 @@ pub struct RecordSetup {
     pub envserver: String,
     /// How it is reached.
     pub security: Security,
+    /// How long its worlds are waited for.
+    pub deadlines: Deadlines,
     /// What is played.
     pub world: WorldConfig,
     /// Who plays.
@@ -82,6 +84,7 @@ pub async fn record(
     let mut game = Lockstep::start(Plan {
         envserver: &setup.envserver,
         security: &setup.security,
+        deadlines: setup.deadlines,
         world: &setup.world,
         player: &setup.player,
         frame: setup.frame,

@@ -1,12 +1,14 @@
 //! The command line: every command and flag, with the help a newcomer works from.
 
 pub mod bench;
+pub mod dev;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use bench::BenchCommand;
+use dev::DevCommand;
 
 /// Train agents that see pixels and act through keyboard and mouse, after OpenAI's Video PreTraining.
 ///
@@ -42,7 +44,8 @@ pub enum Command {
     /// Play what was recorded again and check that it comes out the same, to the last bit.
     #[command(subcommand)]
     Replay(ReplayCommand),
-    /// Play held-out episodes with a checkpoint and report return and item shares with standard errors.
+    /// Play held-out episodes with a checkpoint, or with a published model, and report return and item shares with
+    /// standard errors.
     Eval(EvalArgs),
     /// Run a published network over recorded frames: log-probabilities, values and memory out.
     Infer(InferArgs),
@@ -58,12 +61,15 @@ pub enum Command {
     Certs(CertsArgs),
     /// Say whether a run is possible on this machine, and what to install or set where it is not.
     ///
-    /// Looks at memory, ports and the game of world `luanti`, which it starts once. Exit code 1 when the run that is
-    /// configured lacks something.
+    /// Looks at memory, ports and the games of worlds `luanti` and `minerl`; one that the run needs it starts once. Exit
+    /// code 1 when the run that is configured lacks something.
     Doctor(ConfigArgs),
     /// Measure a part of the system; the last line printed is one JSON object.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Tools for who develops or tries this system.
+    #[command(subcommand)]
+    Dev(DevCommand),
 }
 
 /// Where the configuration comes from: built-in defaults < file < `VPT__SECTION__KEY` variables < `--set`.
@@ -219,12 +225,21 @@ pub struct ReplayTrainingArgs {
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     /// Checkpoint folder, or the `latest` file beside checkpoints.
-    #[arg(long, value_name = "DIR")]
-    pub checkpoint: PathBuf,
-    /// World to play in; default: the one the checkpoint was trained in.
+    #[arg(long, value_name = "DIR", required_unless_present = "model", conflicts_with_all = ["model", "weights"])]
+    pub checkpoint: Option<PathBuf>,
+    /// Instead of a checkpoint, a published policy: OpenAI's `.model` file.
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    pub model: Option<PathBuf>,
+    /// The weights of the published policy: OpenAI's `.weights`, or safetensors with the same names.
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub weights: Option<PathBuf>,
+    /// Run file (TOML) that a published policy plays by; default: the built-in `chop` run. A checkpoint has its own.
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub config: Option<PathBuf>,
+    /// World to play in; default: the run file's, which for a checkpoint is the one it was trained in.
     #[arg(long)]
     pub world: Option<String>,
-    /// Task to play; default: the one the checkpoint was trained on.
+    /// Task to play; default: the run file's.
     #[arg(long)]
     pub task: Option<String>,
     /// How many held-out episodes; default: the run's `evaluation.episodes`.
@@ -236,7 +251,7 @@ pub struct EvalArgs {
     /// Address of a running envserver; without it one is started inside this process.
     #[arg(long, value_name = "URL")]
     pub envserver: Option<String>,
-    /// Override one key of the checkpoint's run file.
+    /// Override one key of the run file.
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     pub sets: Vec<String>,
 }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod certs;
+mod dev;
 mod doctor;
 mod eval;
 mod healthcheck;
@@ -120,6 +121,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             doctor::run(&config)
         }
         Command::Bench(command) => bench::run(command),
+        Command::Dev(command) => dev::run(command),
     }
 }
 

@@ -8,6 +8,7 @@ use vpt_actor::config::{ActorConfig, WorldConfig};
 use vpt_actor::player::Player;
 use vpt_actor::relay::RelayConfig;
 use vpt_envserver::config::EnvserverConfig;
+use vpt_envserver::minerl::MineRlWorld;
 use vpt_learner::config::LearnerConfig;
 use vpt_policy::{Parameters, PolicyConfig, Precision};
 use vpt_runtime::config::{self, ConfigError};
@@ -17,6 +18,9 @@ use vpt_runtime::traces::TracesConfig;
 
 /// The run that `vpt up` without `--config` performs.
 pub const DEFAULT_RUN: &str = include_str!("../runs/chop.toml");
+
+/// The same where `world.name` says `minerl` and nothing else is said.
+pub const MINERL_RUN: &str = include_str!("../runs/minerl.toml");
 
 /// Version of this file format.
 pub const CONFIG_VERSION: u32 = 1;
@@ -164,6 +168,31 @@ impl Default for UpSection {
     }
 }
 
+/// What a run says of its world, defaults aside.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    world: SaidOfWorld,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SaidOfWorld {
+    task: Option<String>,
+    episode_steps: Option<u32>,
+}
+
+impl Said {
+    /// Where no task is named, Minecraft has its own, in its own length.
+    fn in_minecraft(self, world: WorldConfig) -> WorldConfig {
+        if self.world.task.is_some() {
+            return world;
+        }
+        let episode_steps = self.world.episode_steps.unwrap_or(0);
+        WorldConfig { task: MineRlWorld::TASK.to_owned(), episode_steps, ..world }
+    }
+}
+
 impl RunConfig {
     /// Reads a run: the built-in one when `file` is `None`, then the environment and `sets` on top.
     ///
@@ -171,7 +200,13 @@ impl RunConfig {
     /// A file that cannot be read, unknown keys, values of the wrong type or out of range; each names its source.
     pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
         let base = if file.is_some() { "" } else { DEFAULT_RUN };
-        let loaded: Self = config::load(file, base, sets)?;
+        let mut loaded: Self = config::load(file, base, sets)?;
+        if loaded.world.name == MineRlWorld::NAME {
+            match file {
+                None => loaded = config::load(None, MINERL_RUN, sets)?,
+                Some(_) => loaded.world = config::load::<Said>(file, base, sets)?.in_minecraft(loaded.world),
+            }
+        }
         loaded.validate()?;
         Ok(loaded)
     }
@@ -233,6 +268,24 @@ mod tests {
         let dumped = config::dump(&config).expect("dump");
         let again = RunConfig::from_checkpoint(&dumped, &[]).expect("a dumped config loads");
         assert_eq!(config::dump(&again).expect("dump"), dumped);
+    }
+
+    #[test]
+    fn minecraft_has_a_built_in_run_of_its_own() {
+        let config = RunConfig::load(None, &["world.name=minerl".into()]).expect("built-in run");
+        assert_eq!((config.world.task.as_str(), config.world.episode_steps), ("diamond_pickaxe", 12_000));
+        let sets = ["world.name=minerl".into(), "world.task=chop".into(), "world.episode_steps=0".into()];
+        let config = RunConfig::load(None, &sets).expect("built-in run");
+        assert_eq!((config.world.task.as_str(), config.world.episode_steps), ("chop", 0));
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let world = |text: &str| {
+            std::fs::write(file.path(), text).expect("writable");
+            let world = RunConfig::load(Some(file.path()), &[]).expect("a run").world;
+            (world.task, world.episode_steps)
+        };
+        assert_eq!(world("[world]\nname = \"minerl\""), ("diamond_pickaxe".to_owned(), 0));
+        assert_eq!(world("[world]\nname = \"minerl\"\ntask = \"wood\""), ("wood".to_owned(), 200));
+        assert_eq!(world("[world]\nname = \"native\""), ("chop".to_owned(), 200));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
+use vpt_envserver::worlds::has_scripted_player;
 use vpt_runtime::security::Role;
 use vpt_runtime::{Security, atomic_file, config, shutdown};
 
@@ -84,9 +85,27 @@ pub async fn run(config: RunConfig, out: Option<PathBuf>) -> anyhow::Result<()> 
     }
 }
 
+/// What the run starts from.
+fn beginning(config: &RunConfig) -> String {
+    let (world, init) = (&config.world.name, &config.learner.init);
+    if has_scripted_player(world) {
+        return "it starts with demonstrations of the scripted player".to_owned();
+    }
+    if init.is_empty() {
+        return format!(
+            "world {world} has no scripted player, so nothing is demonstrated and cloned: PPG starts from random weights; \
+             learner.init and learner.pretrained name a network to start from and to stay near"
+        );
+    }
+    format!(
+        "world {world} has no scripted player, so nothing is demonstrated and cloned: PPG starts from {init}"
+    )
+}
+
 async fn stages(run: &mut Run) -> anyhow::Result<()> {
     println!("run {} in {}", run.config.run.name, run.dir.display());
     println!("live page while it trains: http://{}/", run.endpoints.learner_ops);
+    println!("{}", beginning(&run.config));
     let envserver = run.endpoints.envserver_arguments(&run.dir);
     run.supervisor.start("envserver", envserver)?;
     for stage in Stage::all(&run.config) {

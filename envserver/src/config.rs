@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use vpt_runtime::ConfigError;
 
 use crate::luanti::config::LuantiConfig;
+use crate::minerl::config::MineRlConfig;
 use crate::watch::Limits;
 
 /// `[envserver]`.
@@ -33,6 +34,8 @@ pub struct EnvserverConfig {
     pub drain_timeout_seconds: f64,
     /// The world `luanti`.
     pub luanti: LuantiConfig,
+    /// The world `minerl`.
+    pub minerl: MineRlConfig,
 }
 
 impl Default for EnvserverConfig {
@@ -48,6 +51,7 @@ impl Default for EnvserverConfig {
             spare_threads: 1,
             drain_timeout_seconds: 5.0,
             luanti: LuantiConfig::default(),
+            minerl: MineRlConfig::default(),
         }
     }
 }
@@ -87,7 +91,8 @@ impl EnvserverConfig {
                 return Err(ConfigError::invalid(format!("envserver.{key}"), message));
             }
         }
-        self.luanti.validate()
+        self.luanti.validate()?;
+        self.minerl.validate()
     }
 
     /// The longest an envserver takes to end once told to stop; whoever stops it has to wait longer before killing it.

@@ -1,10 +1,10 @@
-//! Worlds behind gRPC: the embedded world, a real game, and two worlds without content for benches.
+//! Worlds behind gRPC: the embedded world, real games, and two worlds without content for benches.
 //!
 //! # Layout
 //! - [`run`]: the role; `service` (gRPC), `play` (a session's thread) and its `watch`, `session` (its episodes)
 //! - [`spare`]: worlds made ahead; [`snapshot`]: moments to go back to
-//! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`luanti`], [`null`],
-//!   [`noise`]
+//! - [`world`]: what every world offers; [`worlds`]: which there are; [`native`], [`luanti`], [`minerl`],
+//!   [`null`], [`noise`]; [`games`]: what games nobody here wrote need around them
 //! - [`task`], [`reward`], [`episode`]: tasks as data, and what they pay
 //! - `mouse`: movements that scripted players make
 //! - [`action_log`]: what was pressed and what came of it, to be checked anywhere
@@ -16,8 +16,10 @@ pub mod bench;
 pub mod config;
 pub mod episode;
 pub mod error;
+pub mod games;
 pub mod luanti;
 pub mod metrics;
+pub mod minerl;
 mod mouse;
 pub mod native;
 pub mod noise;

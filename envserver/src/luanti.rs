@@ -7,15 +7,13 @@
 //!
 //! # Layout
 //! - here: [`LuantiWorld`]; `game`: one running game; `shared`: what it shares with the shim; `report`: what its mod tells
-//! - `folder`, `display`, [`programs`]: what a game needs around it; `seat`: keyboard and mouse; `picture`: frames
+//! - [`programs`]: what it is made of; `seat`: keyboard and mouse; `picture`: frames
 //! - `items`: names; `scripted`, `chop`, `craft`: the scripted player; [`config`], [`error`]
 
 mod chop;
 pub mod config;
 mod craft;
-mod display;
 pub mod error;
-mod folder;
 mod game;
 mod items;
 mod picture;
@@ -331,9 +329,9 @@ impl World for LuantiWorld {
         if self.cursor.is_some() {
             let mut with_cursor = picture.clone();
             self.framer.draw_cursor(&mut with_cursor, self.size, self.cursor);
-            self.framer.scale(&with_cursor, self.size, (width, height), out);
+            self.framer.scaling.scale(&with_cursor, self.size, (width, height), out);
         } else {
-            self.framer.scale(&picture, self.size, (width, height), out);
+            self.framer.scaling.scale(&picture, self.size, (width, height), out);
         }
         self.picture = picture;
     }

@@ -20,6 +20,11 @@ const GAMES: &str = "vpt_envserver_luanti_games_total";
 const UNSETTLED: &str = "vpt_envserver_luanti_unsettled_steps_total";
 const MISSED: &str = "vpt_envserver_luanti_missed_deadlines_total";
 const REAPED: &str = "vpt_envserver_luanti_reaped_total";
+const MINERL_GAMES: &str = "vpt_envserver_minerl_games_total";
+const MINERL_BUSY: &str = "vpt_envserver_minerl_busy_replies_total";
+const MINERL_EMPTY: &str = "vpt_envserver_minerl_empty_frames_total";
+const MINERL_UNKNOWN: &str = "vpt_envserver_minerl_unknown_names_total";
+const MINERL_REAPED: &str = "vpt_envserver_minerl_reaped_total";
 
 /// What a session's thread does; the seconds of all states add up to the lives of all sessions.
 pub(crate) const STATES: &[&str] = &["open", "wait_action", "step", "render", "reset", "send"];
@@ -81,7 +86,28 @@ pub const METRICS: &[MetricSpec] = &[
     .labels(&[("outcome", &["started", "replaced", "crashed", "hung", "display", "not_started"])]),
     MetricSpec::counter(UNSETTLED, "Steps of world luanti whose events may have come a step late."),
     MetricSpec::counter(MISSED, "Steps that world luanti made in real time while no action had come."),
-    MetricSpec::counter(REAPED, "Games that a killed envserver had left and this one removed."),
+    MetricSpec::counter(
+        REAPED,
+        "Games of world luanti that a killed envserver had left and this one removed.",
+    ),
+    MetricSpec::counter(
+        MINERL_GAMES,
+        "Games of world minerl that were started, and those that did not end with their session, by why.",
+    )
+    .labels(&[(
+        "outcome",
+        &["started", "recycled", "ended", "refused", "hung", "no_world", "bad_message", "not_started"],
+    )]),
+    MetricSpec::counter(
+        MINERL_BUSY,
+        "Times that a game of world minerl said it was busy and was asked again.",
+    ),
+    MetricSpec::counter(MINERL_EMPTY, "Frames of world minerl that came without a picture and are black."),
+    MetricSpec::counter(MINERL_UNKNOWN, "Statistics of world minerl about things without a name here."),
+    MetricSpec::counter(
+        MINERL_REAPED,
+        "Games of world minerl that a killed envserver had left and this one removed.",
+    ),
 ];
 
 /// Handles of one session, looked up once: a step is counted without a registry lookup.
@@ -174,6 +200,26 @@ pub(crate) fn count_missed_deadlines(steps: u64) {
 
 pub(crate) fn count_reaped() {
     counter!(REAPED).increment(1);
+}
+
+pub(crate) fn count_minerl_game(outcome: &'static str) {
+    counter!(MINERL_GAMES, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn count_busy_reply() {
+    counter!(MINERL_BUSY).increment(1);
+}
+
+pub(crate) fn count_empty_frame() {
+    counter!(MINERL_EMPTY).increment(1);
+}
+
+pub(crate) fn count_unknown_names(names: usize) {
+    counter!(MINERL_UNKNOWN).increment(names as u64);
+}
+
+pub(crate) fn count_minerl_reaped() {
+    counter!(MINERL_REAPED).increment(1);
 }
 
 pub(crate) fn count_abandoned_drain() {

@@ -9,6 +9,7 @@ pub mod fixed_trig;
 pub mod hud;
 pub mod item;
 pub mod mob;
+pub mod observation;
 pub mod render;
 pub mod scene;
 pub(crate) mod sprites;

@@ -37,7 +37,7 @@ pub async fn run(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), EnvserverError> {
-    let worlds = Worlds::with_luanti(&config.luanti);
+    let worlds = Worlds::configured(&config);
     run_worlds(config, worlds, listeners, shutdown).await
 }
 

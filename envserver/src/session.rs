@@ -8,6 +8,7 @@ use vpt_runtime::counter_hash::counter_hash;
 use crate::episode::{Episode, PaidEvent, StepOutcome};
 use crate::error::SessionError;
 use crate::metrics::count_spare;
+use crate::minerl::MineRlWorld;
 use crate::noise::NoiseWorld;
 use crate::null::NullWorld;
 use crate::spare::{SparePool, Spares};
@@ -75,7 +76,9 @@ impl Session {
         };
         let without_content = [NullWorld::NAME, NoiseWorld::NAME].contains(&open.world.as_str());
         let unnamed = without_content && (open.task.is_empty() || open.task == "null");
-        let task = if unnamed { NullWorld::task() } else { Task::resolve(&open.task)?.in_world(&open.world) };
+        let minecraft = open.world == MineRlWorld::NAME && open.task.is_empty();
+        let name = if minecraft { MineRlWorld::TASK } else { &open.task };
+        let task = if unnamed { NullWorld::task() } else { Task::resolve(name)?.in_world(&open.world) };
         let opened = SessionOpened {
             protocol_version: open.protocol_version,
             session_id: 0,
@@ -251,6 +254,17 @@ mod tests {
             session.step(&HumanAction::default()).unwrap();
         }
         assert!(session.start_episode().unwrap().is_none());
+    }
+
+    #[test]
+    fn minecraft_has_a_task_of_its_own_where_none_is_named() {
+        let opened = |task: &str| {
+            let request =
+                OpenSession { world: "minerl".into(), task: task.into(), max_episode_steps: 0, ..open() };
+            Session::open(request, &Worlds::built_in(), &SparePool::none()).unwrap().1
+        };
+        assert_eq!((opened("").task.as_str(), opened("").max_episode_steps), ("diamond_pickaxe", 12_000));
+        assert_eq!(opened("chop").task, "chop");
     }
 
     #[test]

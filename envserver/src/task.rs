@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::luanti::LuantiWorld;
+use crate::minerl::MineRlWorld;
 use crate::native::NativeWorld;
 use crate::native::item::Item;
 
@@ -165,7 +166,7 @@ const BUILT_IN: [(&str, &str); 6] = [
 ];
 
 /// Other worlds that play the tasks of the embedded world: their items and events have the same names.
-const LIKE_NATIVE: [&str; 1] = [LuantiWorld::NAME];
+const LIKE_NATIVE: [&str; 2] = [LuantiWorld::NAME, MineRlWorld::NAME];
 
 /// Longest episode a task may ask for, in ticks: a day of game time many times over.
 const MAX_EPISODE_STEPS: u32 = 1_000_000;
@@ -325,8 +326,9 @@ mod tests {
     }
 
     #[test]
-    fn tasks_of_the_embedded_world_are_played_in_luanti_and_others_are_not() {
+    fn tasks_of_the_embedded_world_are_played_in_real_games_and_others_are_not() {
         let task = Task::resolve("chop").unwrap();
+        assert_eq!(task.clone().in_world("minerl").world, "minerl");
         assert_eq!(task.clone().in_world("luanti"), Task { world: "luanti".to_owned(), ..task.clone() });
         assert_eq!(task.clone().in_world("null"), task);
         let null = Task { world: "null".to_owned(), ..task };

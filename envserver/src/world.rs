@@ -6,6 +6,7 @@ use thiserror::Error;
 use vpt_proto::keys;
 
 use crate::luanti::error::LuantiError;
+use crate::minerl::error::MineRlError;
 use crate::snapshot::Snapshot;
 use crate::task::Task;
 
@@ -35,6 +36,9 @@ pub enum WorldError {
     /// The game of world `luanti` could not be started or played.
     #[error(transparent)]
     Luanti(#[from] LuantiError),
+    /// The game of world `minerl` could not be started or played.
+    #[error(transparent)]
+    MineRl(#[from] MineRlError),
     /// The world cannot be saved.
     #[error(
         "this world keeps no snapshots: restart the episode from its seed and replay its actions instead"
@@ -54,7 +58,11 @@ impl WorldError {
     /// Whether a new world may well not meet it: whoever plays may try again.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Luanti(error) if error.is_passing())
+        match self {
+            Self::Luanti(error) => error.is_passing(),
+            Self::MineRl(error) => error.is_passing(),
+            _ => false,
+        }
     }
 }
 

@@ -3,12 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::config::EnvserverConfig;
 use crate::luanti::LuantiWorld;
-use crate::luanti::config::LuantiConfig;
+use crate::minerl::MineRlWorld;
 use crate::native::NativeWorld;
 use crate::noise::NoiseWorld;
 use crate::null::NullWorld;
 use crate::world::World;
+
+/// Whether that world has a scripted player, which demonstrations need.
+#[must_use]
+pub fn has_scripted_player(world: &str) -> bool {
+    world != MineRlWorld::NAME
+}
 
 type Build = Arc<dyn Fn() -> Box<dyn World> + Send + Sync>;
 
@@ -19,21 +26,22 @@ pub struct Worlds {
 }
 
 impl Worlds {
-    /// `native` (the embedded world), `null`, `noise`, and `luanti` with its default settings.
+    /// `native` (the embedded world), `null`, `noise`, and `luanti` and `minerl` with their default settings.
     #[must_use]
     pub fn built_in() -> Self {
-        Self::with_luanti(&LuantiConfig::default())
+        Self::configured(&EnvserverConfig::default())
     }
 
-    /// The same with `luanti` as it is configured.
+    /// The same with `luanti` and `minerl` as they are configured.
     #[must_use]
-    pub fn with_luanti(luanti: &LuantiConfig) -> Self {
-        let luanti = luanti.clone();
+    pub fn configured(config: &EnvserverConfig) -> Self {
+        let (luanti, minerl) = (config.luanti.clone(), config.minerl.clone());
         Self::none()
             .with(NativeWorld::NAME, || Box::new(NativeWorld::new()))
             .with(NullWorld::NAME, || Box::new(NullWorld::default()))
             .with(NoiseWorld::NAME, || Box::new(NoiseWorld::default()))
             .with(LuantiWorld::NAME, move || Box::new(LuantiWorld::new(luanti.clone())))
+            .with(MineRlWorld::NAME, move || Box::new(MineRlWorld::new(minerl.clone())))
     }
 
     /// No world at all, to add one's own to.

@@ -20,7 +20,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vpt_policy::PolicyConfig;
+use vpt_policy::{PolicyConfig, openai};
 
 pub(crate) use draft::{Contents, Draft, Files};
 pub use error::CheckpointError;
@@ -126,7 +126,7 @@ pub struct LoadedPolicy {
 /// Weights to start from, with the network they fit where that is known.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    /// The network; `None` for a bare `.safetensors` file.
+    /// The network; `None` for a bare file of weights.
     pub config: Option<PolicyConfig>,
     /// A safetensors file.
     pub parameters: Vec<u8>,
@@ -149,14 +149,21 @@ pub fn load_policy(path: &Path) -> Result<LoadedPolicy, CheckpointError> {
     Ok(LoadedPolicy { config: policy, parameters, version, run_config_toml })
 }
 
-/// Reads what `learner.init` or `learner.pretrained` names: a checkpoint as [`load_policy`] takes it, or a bare
-/// `.safetensors` file.
+/// Reads what `learner.init` or `learner.pretrained` names: a checkpoint as [`load_policy`] takes it, a bare `.safetensors`
+/// file, or OpenAI's `.weights`.
 ///
 /// # Errors
 /// As [`load_policy`]; a bare file that cannot be read.
 pub fn load_weights(path: &Path) -> Result<Weights, CheckpointError> {
     if path.extension().is_some_and(|extension| extension == "safetensors") {
         let parameters = fs::read(path).map_err(CheckpointError::io("read", path))?;
+        return Ok(Weights { config: None, parameters });
+    }
+    if path.extension().is_some_and(|extension| extension == "weights") {
+        let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
+        let tensors = openai::read_weights(path).map_err(|error| damaged(error.to_string()))?;
+        let parameters =
+            safetensors::serialize(&tensors, None).map_err(|error| damaged(error.to_string()))?;
         return Ok(Weights { config: None, parameters });
     }
     let loaded = load_policy(path)?;

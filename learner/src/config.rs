@@ -49,7 +49,8 @@ pub struct LearnerConfig {
     pub ops_listen: String,
     /// Folder of this stage's checkpoints, event files and metrics.
     pub out: PathBuf,
-    /// Checkpoint folder, `latest` file or `.safetensors` file to start from; empty starts from random weights.
+    /// Checkpoint folder, `latest` file, `.safetensors` file or OpenAI's `.weights` to start from; empty starts from random
+    /// weights.
     pub init: String,
     /// The frozen policy of the KL term, named as `init` is; empty switches the term off.
     pub pretrained: String,

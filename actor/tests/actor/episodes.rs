@@ -4,6 +4,7 @@ use crate::stage::{envserver, parameters, policy, world};
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 use vpt_actor::ActorError;
+use vpt_actor::config::Deadlines;
 use vpt_actor::evaluate::{EvalSetup, EvalSummary, evaluate, held_out_seed};
 use vpt_actor::player::Player;
 use vpt_actor::record::{RecordSetup, RecordSummary, record};
@@ -22,6 +23,7 @@ async fn recorded(url: &str, player: Player, out: &Path) -> (RecordSummary, Vec<
         slips: 0.0,
         envserver: url.to_owned(),
         security: Security::loopback(),
+        deadlines: Deadlines::default(),
         world: world("native", STEPS),
         player,
         frame: (16, 16),
@@ -67,6 +69,7 @@ async fn evaluated(url: &str, player: Player, seed: u64) -> EvalSummary {
     let setup = EvalSetup {
         envserver: url.to_owned(),
         security: Security::loopback(),
+        deadlines: Deadlines::default(),
         world: world("native", 120),
         player,
         frame: (16, 16),
@@ -117,6 +120,7 @@ async fn interruption_and_refusal_are_errors() {
         let setup = EvalSetup {
             envserver: envs.url(),
             security: Security::loopback(),
+            deadlines: Deadlines::default(),
             world: world(name, 50),
             player: Player::Scripted,
             frame: (16, 16),

@@ -1,9 +1,12 @@
 //! `vpt doctor`: whether a run is possible on this machine, and what to install or set where it is not.
 
+mod minerl;
+
 use std::time::Instant;
 
 use vpt_envserver::luanti::LuantiWorld;
 use vpt_envserver::luanti::programs::Programs;
+use vpt_envserver::minerl::MineRlWorld;
 use vpt_envserver::task::Task;
 use vpt_envserver::world::World;
 use vpt_runtime::net;
@@ -23,10 +26,21 @@ enum Finding {
     Bad(String),
 }
 
+impl Finding {
+    fn of(found: Result<String, String>, is_needed: bool) -> Self {
+        match found {
+            Ok(text) => Self::Good(text),
+            Err(problem) if is_needed => Self::Bad(problem),
+            Err(problem) => Self::Absent(problem),
+        }
+    }
+}
+
 /// Prints a line for each thing; fails when the run needs one that is not there.
 pub(crate) fn run(config: &RunConfig) -> anyhow::Result<()> {
     let needs_game = config.world.name == LuantiWorld::NAME;
-    let mut findings = vec![("memory", memory(config, needs_game))];
+    let needs_minecraft = config.world.name == MineRlWorld::NAME;
+    let mut findings = vec![("memory", memory(config))];
     for (key, address) in [
         ("learner.listen", &config.learner.listen),
         ("envserver.listen", &config.envserver.listen),
@@ -34,11 +48,10 @@ pub(crate) fn run(config: &RunConfig) -> anyhow::Result<()> {
     ] {
         findings.push((key, port(key, address)));
     }
-    let game = game(config).map_or_else(
-        |problem| if needs_game { Finding::Bad(problem) } else { Finding::Absent(problem) },
-        Finding::Good,
-    );
-    findings.push(("luanti", game));
+    findings.push(("luanti", Finding::of(game(config), needs_game)));
+    for (name, found) in minerl::look(&config.envserver.minerl, needs_minecraft) {
+        findings.push((name, Finding::of(found, needs_minecraft)));
+    }
     let mut bad = 0;
     for (name, finding) in findings {
         let (mark, text) = match finding {
@@ -55,15 +68,23 @@ pub(crate) fn run(config: &RunConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn memory(config: &RunConfig, needs_game: bool) -> Finding {
+fn memory(config: &RunConfig) -> Finding {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kilobytes: Option<u64> = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
     let Some(free) = kilobytes.map(|kilobytes| kilobytes << 10) else {
         return Finding::Good("unknown: no /proc/meminfo here".to_owned());
     };
-    let games = if needs_game { most_games(config) } else { 0 };
-    let needed = RUN_BYTES + games * GAME_BYTES;
+    let (games, each) = match config.world.name.as_str() {
+        LuantiWorld::NAME => (most_games(config), GAME_BYTES),
+        // Where the next episode's world is made ahead, it is made in a second game.
+        MineRlWorld::NAME if config.envserver.spare_threads > 0 => {
+            (2 * most_games(config), minerl::game_bytes(&config.envserver.minerl))
+        }
+        MineRlWorld::NAME => (most_games(config), minerl::game_bytes(&config.envserver.minerl)),
+        _ => (0, 0),
+    };
+    let needed = RUN_BYTES + games * each;
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let text = format!("{:.1} GiB free, about {:.1} needed", gib(free), gib(needed));
     match (free >= needed, games) {

@@ -4,6 +4,7 @@ use anyhow::Context;
 use candle_core::Device;
 use vpt_actor::player::Player;
 use vpt_actor::record::{RecordSetup, record};
+use vpt_envserver::worlds::has_scripted_player;
 use vpt_policy::Parameters;
 use vpt_runtime::shutdown;
 
@@ -30,6 +31,7 @@ pub(crate) async fn run(config: RunConfig, args: RecordArgs) -> anyhow::Result<(
     let setup = RecordSetup {
         envserver: worlds.address.clone(),
         security: worlds.security.clone(),
+        deadlines: config.actor.deadlines(),
         world: config.world.clone(),
         player,
         frame: (config.policy.image_size, config.policy.image_size),
@@ -55,6 +57,13 @@ pub(crate) async fn run(config: RunConfig, args: RecordArgs) -> anyhow::Result<(
 
 fn choose_player(config: &RunConfig, args: &RecordArgs) -> anyhow::Result<Player> {
     match (args.player, &args.checkpoint) {
+        (PlayerKind::Scripted, _) if !has_scripted_player(&config.world.name) => {
+            let text = format!(
+                "world {} has no scripted player: record a policy's play, with --player policy --checkpoint DIR",
+                config.world.name
+            );
+            Err(Usage(text).into())
+        }
         (PlayerKind::Scripted, _) => Ok(Player::Scripted),
         (PlayerKind::Policy, None) => Err(Usage("--player policy needs --checkpoint DIR".into()).into()),
         (PlayerKind::Policy, Some(path)) => {

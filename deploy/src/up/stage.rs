@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use vpt_actor::evaluate::evaluate;
 use vpt_actor::player::Player;
 use vpt_actor::record::{RecordSetup, record};
+use vpt_envserver::worlds::has_scripted_player;
 use vpt_policy::Parameters;
 
 use super::progress::Progress;
@@ -31,7 +32,7 @@ pub enum Stage {
     Bc,
     /// The clone on the held-out seeds.
     EvalBc,
-    /// PPG with KL to the clone: `checkpoints/`.
+    /// PPG with KL to the clone, or, where nobody gave demonstrations, to what `learner.pretrained` names: `checkpoints/`.
     Ppg,
     /// The result of PPG on the held-out seeds.
     EvalPpg,
@@ -78,6 +79,11 @@ impl fmt::Display for Stage {
 impl Stage {
     /// The stages of a run, in order.
     pub fn all(config: &RunConfig) -> Vec<Self> {
+        if !has_scripted_player(&config.world.name) {
+            // Nothing to clone: PPG alone, from the network that is given or from random weights.
+            let before = config.learner.init.is_empty().then_some(Self::EvalUntrained);
+            return before.into_iter().chain([Self::Ppg, Self::EvalPpg]).collect();
+        }
         let mut stages = vec![Self::Demonstrations, Self::EvalScripted, Self::EvalUntrained];
         stages.extend([Self::Bc, Self::EvalBc, Self::Ppg, Self::EvalPpg]);
         if config.up.bc_continued {
@@ -127,6 +133,7 @@ async fn demonstrations(run: &mut Run) -> anyhow::Result<()> {
     let setup = RecordSetup {
         envserver: run.endpoints.envserver_url(),
         security: run.player_security()?,
+        deadlines: config.actor.deadlines(),
         world: config.world.clone(),
         player: Player::Scripted,
         frame: (config.policy.image_size, config.policy.image_size),
@@ -158,4 +165,21 @@ async fn evaluation(run: &mut Run, arm: Arm, player: Player) -> anyhow::Result<(
     let summary = evaluate(setup, &report, run.stop.clone()).await?;
     progress.finish(&format!("mean return {:.3} ± {:.3}", summary.mean, summary.stderr));
     run.journal.record_arm(arm, &summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_world_without_a_scripted_player_is_trained_in_by_ppg_alone() {
+        let stages = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+            Stage::all(&RunConfig::load(None, &sets).expect("built-in run"))
+        };
+        assert_eq!(stages(&["world.name=minerl"]), [Stage::EvalUntrained, Stage::Ppg, Stage::EvalPpg]);
+        let given = stages(&["world.name=minerl", "learner.init=foundation.weights"]);
+        assert_eq!(given, [Stage::Ppg, Stage::EvalPpg]);
+        assert!(stages(&[]).contains(&Stage::Demonstrations));
+    }
 }

@@ -153,12 +153,11 @@ pub fn last_words(dir: &Path) -> anyhow::Result<String> {
     let mut text = format!("\nmean return on {task}, held-out seeds, ± standard error:\n");
     for player in Arm::ALL {
         if let Some(result) = arm(&player.to_string()) {
+            // Where nothing was cloned, PPG started from something else.
+            let label = if player == Arm::Ppg && arm("bc").is_none() { "PPG" } else { player.label() };
             text += &format!(
                 "  {:<24}{:6.3} ± {:.3}   ({} episodes)\n",
-                player.label(),
-                result.mean,
-                result.stderr,
-                result.episodes
+                label, result.mean, result.stderr, result.episodes
             );
         }
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use vpt_envserver::worlds::has_scripted_player;
 use vpt_proto::learner::v1::GetStatusResponse;
 use vpt_runtime::security::Role;
 
@@ -23,9 +24,12 @@ pub(crate) async fn bc(run: &mut Run) -> anyhow::Result<()> {
     learner(run, "behavioural cloning", &sets).await
 }
 
-/// PPG with KL to the clone.
+/// PPG with KL to the clone; without one, from the network that the run file names and with KL to that.
 pub(crate) async fn ppg(run: &mut Run) -> anyhow::Result<()> {
     let out = run.dir.display().to_string();
+    if !has_scripted_player(&run.config.world.name) {
+        return reinforcement(run, "PPG", out, &[]).await;
+    }
     let clone = from_clone(run);
     reinforcement(run, "PPG with KL", out, &clone).await
 }

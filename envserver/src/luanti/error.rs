@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::games::display::DisplayError;
+use crate::games::folder::FolderError;
+
 /// Why a game could not be started or played.
 #[derive(Debug, Error)]
 pub enum LuantiError {
@@ -119,12 +122,16 @@ impl LuantiError {
     }
 }
 
-/// The last lines of a log as the end of a message.
-pub(super) fn said(log: &str) -> String {
-    const LINES: usize = 4;
-    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let last = &lines[lines.len().saturating_sub(LINES)..];
-    if last.is_empty() { String::new() } else { format!("; it said: {}", last.join(" | ")) }
+impl From<FolderError> for LuantiError {
+    fn from(FolderError { path, source }: FolderError) -> Self {
+        Self::Folder { path, source }
+    }
+}
+
+impl From<DisplayError> for LuantiError {
+    fn from(DisplayError { program, said }: DisplayError) -> Self {
+        Self::Display { program, said }
+    }
 }
 
 #[cfg(test)]
@@ -135,11 +142,5 @@ mod tests {
     fn only_what_a_new_game_may_not_meet_is_passing() {
         assert!(LuantiError::Hung { seconds: 1.0 }.is_passing());
         assert!(!LuantiError::NoShim.is_passing());
-    }
-
-    #[test]
-    fn a_message_ends_with_the_last_of_a_log() {
-        assert_eq!(said("\n \n"), "");
-        assert_eq!(said("a\nb\n\nc\nd\ne\n"), "; it said: b | c | d | e");
     }
 }

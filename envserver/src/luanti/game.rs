@@ -6,14 +6,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::config::LuantiConfig;
-use super::display::Display;
-use super::error::{LuantiError, said};
-use super::folder::{Folder, MARK};
+use super::error::LuantiError;
 use super::programs::{Programs, SHIM};
 use super::report::{Report, Told};
 use super::seat::Seat;
 use super::shared::{LOOK, Page};
+use crate::games::display::Display;
+use crate::games::folder::{Folder, Kind};
+use crate::games::said;
 use crate::metrics;
+
+const KIND: Kind = Kind { name: "luanti", mark: "VPT_LUANTI_FOLDER", count_reaped: metrics::count_reaped };
 
 const SETTINGS: &str = include_str!("../../luanti/minetest.conf");
 /// The script that starts episodes and tells what happens, as a mod of the game's.
@@ -73,7 +76,7 @@ impl Game {
 
     fn try_start(config: &LuantiConfig, map_seed: u64) -> Result<Self, LuantiError> {
         let programs = Programs::find(config)?;
-        let folder = Folder::new(&config.folder)?;
+        let folder = Folder::new(KIND, &config.folder)?;
         install(&folder, config, map_seed)?;
         let size = config.size();
         let io = |source| LuantiError::Folder { path: folder.path().to_owned(), source };
@@ -164,7 +167,8 @@ impl Game {
         let path = self.folder.path().to_owned();
         self.report.forget().map_err(|source| LuantiError::Folder { path, source })?;
         // The game stands still: it finds the whole file.
-        self.folder.write("world/vpt_command", serde_json::Value::from(commands).to_string().as_bytes())
+        let text = serde_json::Value::from(commands).to_string();
+        Ok(self.folder.write("world/vpt_command", text.as_bytes())?)
     }
 
     /// The process, for tests and for those who look after its memory.
@@ -190,7 +194,7 @@ fn install(folder: &Folder, config: &LuantiConfig, map_seed: u64) -> Result<(), 
         folder.write(&format!("world/worldmods/vpt/{name}"), text.as_bytes())?;
     }
     folder.write("shim.so", SHIM)?;
-    folder.write("home/.keep", b"")
+    Ok(folder.write("home/.keep", b"")?)
 }
 
 fn spawn(
@@ -219,7 +223,7 @@ fn spawn(
         .env("LANG", "C.UTF-8")
         .env("DISPLAY", display.name())
         .env("LD_PRELOAD", at("shim.so"))
-        .env(MARK, folder.path())
+        .env(KIND.mark, folder.path())
         // Software, the same on every machine, on the thread that waits for it.
         .env("LIBGL_ALWAYS_SOFTWARE", "1")
         .env("GALLIUM_DRIVER", "llvmpipe")

@@ -1,26 +1,20 @@
 //! A game's picture as frames: the cursor drawn, scaled as the policy's are.
 
 use vpt_proto::cursor::{Cursor, composite};
-use vpt_proto::frame_resize::Resizer;
+
+use crate::games::scaling::Scaling;
 
 /// Makes frames of pictures.
 pub(super) struct Framer {
     cursor: Cursor,
-    scaling: Option<Scaling>,
-}
-
-/// From and to which size (width, height), and how.
-struct Scaling {
-    from: (usize, usize),
-    to: (usize, usize),
-    resizer: Resizer,
+    pub(super) scaling: Scaling,
 }
 
 impl Framer {
     /// For pictures of that width; the cursor is 16 pixels in one of 640.
     pub(super) fn new(width: usize) -> Self {
         let arrow = Cursor::arrow();
-        Self { cursor: if width < 640 { halved(&arrow) } else { arrow }, scaling: None }
+        Self { cursor: if width < 640 { halved(&arrow) } else { arrow }, scaling: Scaling::default() }
     }
 
     /// Draws the cursor, if there is one, into a picture of `size` (width, height).
@@ -28,29 +22,6 @@ impl Framer {
         if let Some((x, y)) = at {
             // The picture is as long as its size says: it comes from the page.
             let _ = composite(picture, size.0, size.1, &self.cursor, f64::from(x), f64::from(y));
-        }
-    }
-
-    /// Scales a picture of size `from` to `to`, both (width, height).
-    pub(super) fn scale(
-        &mut self,
-        picture: &[u8],
-        from: (usize, usize),
-        to: (usize, usize),
-        out: &mut Vec<u8>,
-    ) {
-        out.clear();
-        if from == to {
-            out.extend_from_slice(picture);
-            return;
-        }
-        out.resize(to.0 * to.1 * 3, 0);
-        if self.scaling.as_ref().is_none_or(|scaling| (scaling.from, scaling.to) != (from, to)) {
-            self.scaling = Resizer::new(from, to).ok().map(|resizer| Scaling { from, to, resizer });
-        }
-        if let Some(scaling) = &self.scaling {
-            // Lengths are the resizer's own.
-            let _ = scaling.resizer.resize(picture, out);
         }
     }
 }
@@ -88,18 +59,5 @@ mod tests {
             picture.iter().filter(|value| **value != 100).count()
         };
         assert!(drawn(320) > 0 && drawn(640) > 3 * drawn(320));
-    }
-
-    #[test]
-    fn pictures_are_scaled_as_the_policy_scales_them() {
-        let picture: Vec<u8> = (0..320 * 180 * 3).map(|n| (n % 251) as u8).collect();
-        let mut out = Vec::new();
-        let mut framer = Framer::new(320);
-        framer.scale(&picture, (320, 180), (128, 128), &mut out);
-        let mut expected = vec![0; 128 * 128 * 3];
-        Resizer::new((320, 180), (128, 128)).unwrap().resize(&picture, &mut expected).unwrap();
-        assert_eq!(out, expected);
-        framer.scale(&picture, (320, 180), (320, 180), &mut out);
-        assert_eq!(out, picture);
     }
 }

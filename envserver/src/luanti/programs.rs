@@ -5,11 +5,10 @@ use std::process::{Command, Stdio};
 
 use super::config::LuantiConfig;
 use super::error::LuantiError;
+use crate::games::which;
 
 /// The version that was measured and tested.
 const WANTED: &str = "5.6";
-/// Where Debian puts games; not in everybody's `PATH`.
-const GAMES: &str = "/usr/games";
 
 /// The shim, compiled by the build script; empty where there is none.
 pub(super) const SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/shim.so"));
@@ -46,17 +45,6 @@ impl Programs {
         }
         Ok(Self { game, version, xvfb })
     }
-}
-
-/// A program by path, or by name in `PATH` and among the games.
-#[must_use]
-pub fn which(program: &str) -> Option<PathBuf> {
-    if program.contains('/') {
-        return Some(PathBuf::from(program)).filter(|path| path.is_file());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain([PathBuf::from(GAMES)]);
-    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// The first line that `--version` prints; empty when there is none.

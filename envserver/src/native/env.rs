@@ -101,6 +101,10 @@ impl NativeWorld {
     pub fn drawn_by(path: Path) -> Self {
         Self { state: State::new(), frames: Frames::drawn_by(path), scripted: Scripted::default() }
     }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
 }
 
 impl World for NativeWorld {

@@ -8,7 +8,7 @@ use super::armour::{self, Protection};
 /// Full health, and a full stomach.
 pub(crate) const FULL: f32 = 20.0;
 /// Ticks of breath.
-const AIR: i32 = 300;
+pub(crate) const AIR: i32 = 300;
 /// Ticks in which only the harder of two blows counts.
 const GRACE: u8 = 10;
 /// Blocks one falls unhurt.
@@ -82,6 +82,16 @@ impl Default for Vitals {
 }
 
 impl Vitals {
+    /// What is used up before food.
+    pub(crate) fn saturation(&self) -> f32 {
+        self.saturation
+    }
+
+    /// Ticks of breath left.
+    pub(crate) fn air(&self) -> i32 {
+        self.air
+    }
+
     pub(crate) fn is_dead(&self) -> bool {
         self.health <= 0.0
     }

@@ -20,7 +20,7 @@ pub enum CheckpointError {
     /// There is no checkpoint where one was named.
     #[error(
         "{} is not a checkpoint: give a checkpoint folder, a folder of checkpoints, its `latest` file, or a \
-         .safetensors file",
+         .safetensors or .weights file",
         path.display()
     )]
     NotACheckpoint {

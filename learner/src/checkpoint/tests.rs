@@ -1,5 +1,8 @@
 //! Checkpoints are whole or absent, and say why when they cannot be used.
 
+use candle_core::Device;
+use vpt_policy::{ExportDType, Parameters};
+
 use super::*;
 
 fn snapshot(epoch: u32, sequence: u64) -> Snapshot {
@@ -143,4 +146,20 @@ fn what_is_no_checkpoint_is_named() {
         let message = load_policy(&path).unwrap_err().to_string();
         assert!(message.contains(path.to_str().unwrap()), "{message}");
     }
+}
+
+#[test]
+fn openais_weights_are_read_as_they_are() {
+    let parameters = Parameters::init(&PolicyConfig::tiny(), 3, &Device::Cpu).unwrap();
+    let bytes = parameters.to_safetensors(ExportDType::F32, false).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.weights");
+    openai::write_weights(&path, &openai::parse_weights(&bytes).unwrap()).unwrap();
+    let weights = load_weights(&path).unwrap();
+    assert!(weights.config.is_none());
+    let again = Parameters::from_safetensors(&weights.parameters, &PolicyConfig::tiny(), false, &Device::Cpu)
+        .unwrap();
+    assert_eq!(again.to_safetensors(ExportDType::F32, false).unwrap(), bytes);
+    std::fs::write(&path, "no archive").unwrap();
+    assert!(matches!(load_weights(&path), Err(CheckpointError::Damaged { .. })));
 }

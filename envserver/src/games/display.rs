@@ -6,30 +6,42 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::error::{LuantiError, said};
-use super::folder::{Folder, MARK};
+use thiserror::Error;
+
+use super::folder::Folder;
+use super::said;
 
 const LOG: &str = "xvfb.log";
 
+/// There is no display to play on.
+#[derive(Debug, Error)]
+#[error("{program} gives no display{said}")]
+pub(crate) struct DisplayError {
+    /// Which program.
+    pub(crate) program: String,
+    /// What it said, ready to follow.
+    pub(crate) said: String,
+}
+
 /// The server; ended when dropped, and by itself when its last client has gone, so also with a killed envserver.
-pub(super) struct Display {
+pub(crate) struct Display {
     child: Child,
     name: String,
 }
 
 impl Display {
-    /// Starts one whose screen is as large as the window, under a number that it finds free.
-    pub(super) fn start(
+    /// Starts one with a screen of that size, under a number that it finds free.
+    pub(crate) fn start(
         xvfb: &Path,
         (width, height): (usize, usize),
         folder: &Folder,
-    ) -> Result<Self, LuantiError> {
-        let fault = |said: String| LuantiError::Display { program: xvfb.display().to_string(), said };
+    ) -> Result<Self, DisplayError> {
+        let fault = |said: String| DisplayError { program: xvfb.display().to_string(), said };
         let log = File::create(folder.path().join(LOG)).map_err(|error| fault(format!(": {error}")))?;
         let mut child = Command::new(xvfb)
             .args(["-displayfd", "1", "-nolisten", "tcp", "-terminate", "-screen", "0"])
             .arg(format!("{width}x{height}x24"))
-            .env(MARK, folder.path())
+            .env(folder.mark().0, folder.mark().1)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -48,7 +60,7 @@ impl Display {
     }
 
     /// What `DISPLAY` is to be.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 }

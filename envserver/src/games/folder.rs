@@ -11,16 +11,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::error::LuantiError;
-use crate::metrics;
+use thiserror::Error;
 
-/// Processes of a game have it in their environment, with its folder.
-pub(super) const MARK: &str = "VPT_LUANTI_FOLDER";
+/// A kind of game; folders of one kind know nothing of the others.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    /// What its folders' own folder is called where none is configured.
+    pub(crate) name: &'static str,
+    /// Processes of a game have it in their environment, with the game's folder.
+    pub(crate) mark: &'static str,
+    /// Counts a game that was left and removed.
+    pub(crate) count_reaped: fn(),
+}
+
+/// A file or folder that could not be made.
+#[derive(Debug, Error)]
+#[error("{path}: {source}")]
+pub(crate) struct FolderError {
+    /// Which.
+    pub(crate) path: PathBuf,
+    /// Why.
+    pub(crate) source: std::io::Error,
+}
+
 /// The end of a lock's name.
 const LOCK: &str = "lock";
 
 /// A folder that nobody else has; removed when dropped.
-pub(super) struct Folder {
+pub(crate) struct Folder {
+    kind: Kind,
     path: PathBuf,
     lock: PathBuf,
     /// Locked for as long as this process lives.
@@ -29,39 +48,44 @@ pub(super) struct Folder {
 
 impl Folder {
     /// A new folder below `base`, after what is left there was removed.
-    pub(super) fn new(base: &str) -> Result<Self, LuantiError> {
+    pub(crate) fn new(kind: Kind, base: &str) -> Result<Self, FolderError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let base = if base.is_empty() {
             // Of each user its own.
             let user = fs::metadata("/proc/self").map_or(0, |process| process.uid());
-            std::env::temp_dir().join(format!("vpt-luanti-{user}"))
+            std::env::temp_dir().join(format!("vpt-{}-{user}", kind.name))
         } else {
             PathBuf::from(base)
         };
         let fault = |path: &Path| {
             let path = path.to_owned();
-            move |source| LuantiError::Folder { path, source }
+            move |source| FolderError { path, source }
         };
         private(&base).map_err(fault(&base))?;
         // Held while locks are made or judged: one that is not yet locked is not taken for one that was left.
         let gate = base.join("gate");
         let held = lock_file(&gate).map_err(fault(&gate))?;
         held.lock().map_err(fault(&gate))?;
-        reap(&base);
+        reap(kind, &base);
         let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let (path, lock) = (base.join(&name), base.join(format!("{name}.{LOCK}")));
         let held = lock_file(&lock).map_err(fault(&lock))?;
         held.lock().map_err(fault(&lock))?;
         private(&path).map_err(fault(&path))?;
-        Ok(Self { path, lock, _held: held })
+        Ok(Self { kind, path, lock, _held: held })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// For the environment of the game's processes: without it they are not found when this process is killed.
+    pub(crate) fn mark(&self) -> (&'static str, &Path) {
+        (self.kind.mark, &self.path)
+    }
+
     /// Writes a file in it, with the folders on the way.
-    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), LuantiError> {
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), FolderError> {
         let path = self.path.join(name);
         let write = || {
             if let Some(parent) = path.parent() {
@@ -69,11 +93,11 @@ impl Folder {
             }
             fs::write(&path, content)
         };
-        write().map_err(|source| LuantiError::Folder { path: path.clone(), source })
+        write().map_err(|source| FolderError { path: path.clone(), source })
     }
 
     /// What a log in it says so far.
-    pub(super) fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read(self.path.join(name))
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
@@ -103,15 +127,15 @@ fn remove(folder: &Path, lock: &Path) {
 }
 
 /// Ends and removes the games whose envservers are gone.
-fn reap(base: &Path) {
+fn reap(kind: Kind, base: &Path) {
     let Ok(entries) = fs::read_dir(base) else { return };
     for lock in entries.flatten().map(|entry| entry.path()) {
         let is_lock = lock.extension().is_some_and(|extension| extension == LOCK);
         let is_left = || lock_file(&lock).is_ok_and(|file| file.try_lock().is_ok());
         if is_lock && is_left() {
             let folder = lock.with_extension("");
-            let ended = end_processes(&folder);
-            metrics::count_reaped();
+            let ended = end_processes(kind.mark, &folder);
+            (kind.count_reaped)();
             tracing::warn!(folder = %folder.display(), processes = ended, "removed what was left of a game");
             if !folder.exists() {
                 // Its folder was never made.
@@ -123,9 +147,9 @@ fn reap(base: &Path) {
     }
 }
 
-/// Ends the processes that were started for that folder; how many.
-fn end_processes(folder: &Path) -> usize {
-    let mark = [MARK.as_bytes(), b"=", folder.as_os_str().as_encoded_bytes()].concat();
+/// Ends the processes that have that mark and folder in their environment; how many.
+pub(crate) fn end_processes(mark: &str, folder: &Path) -> usize {
+    let mark = [mark.as_bytes(), b"=", folder.as_os_str().as_encoded_bytes()].concat();
     let Ok(processes) = fs::read_dir("/proc") else { return 0 };
     let mut ended = 0;
     for process in processes.flatten() {
@@ -146,11 +170,13 @@ mod tests {
 
     use super::*;
 
+    const KIND: Kind = Kind { name: "test", mark: "VPT_TEST_FOLDER", count_reaped: || {} };
+
     #[test]
     fn a_folder_is_removed_with_its_owner_and_others_are_left_alone() {
         let base = tempfile::tempdir().unwrap();
         let text = base.path().to_str().unwrap();
-        let (one, two) = (Folder::new(text).unwrap(), Folder::new(text).unwrap());
+        let (one, two) = (Folder::new(KIND, text).unwrap(), Folder::new(KIND, text).unwrap());
         one.write("a/b", b"content").unwrap();
         assert_eq!((one.read("a/b").as_str(), one.read("c").as_str()), ("content", ""));
         let path = one.path().to_owned();
@@ -164,20 +190,20 @@ mod tests {
         let left = base.path().join("1-0");
         fs::create_dir(&left).unwrap();
         fs::write(base.path().join("1-0.lock"), "").unwrap();
-        let mut orphan = Command::new("sleep").arg("600").env(MARK, &left).spawn().unwrap();
+        let mut orphan = Command::new("sleep").arg("600").env(KIND.mark, &left).spawn().unwrap();
         // A process has its environment a moment after it was started.
         while fs::read(format!("/proc/{}/environ", orphan.id())).unwrap().is_empty() {
             std::thread::yield_now();
         }
-        let folder = Folder::new(base.path().to_str().unwrap()).unwrap();
+        let folder = Folder::new(KIND, base.path().to_str().unwrap()).unwrap();
         assert!(!left.exists() && !base.path().join("1-0.lock").exists() && folder.path().is_dir());
         assert!(!orphan.wait().unwrap().success());
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_names_the_setting() {
+    fn a_folder_that_cannot_be_made_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let text = Folder::new(file.path().to_str().unwrap()).err().unwrap().to_string();
-        assert!(text.contains("envserver.luanti.folder"), "{text}");
+        let text = Folder::new(KIND, file.path().to_str().unwrap()).err().unwrap().to_string();
+        assert!(text.contains(file.path().to_str().unwrap()), "{text}");
     }
 }
