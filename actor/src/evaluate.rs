@@ -77,7 +77,8 @@ pub async fn evaluate(
     shutdown: CancellationToken,
 ) -> Result<EvalSummary, ActorError> {
     let total = setup.episodes;
-    let mut game = Lockstep::start(Plan {
+    let interrupted = |done| ActorError::Interrupted { done, total };
+    let start = Lockstep::start(Plan {
         envserver: &setup.envserver,
         security: &setup.security,
         deadlines: setup.deadlines,
@@ -88,16 +89,14 @@ pub async fn evaluate(
         slots: setup.slots,
         slips: Slips::default(),
         draw_key: [setup.seed, ROLE],
-    })
-    .await?;
+    });
+    let mut game = shutdown.run_until_cancelled(start).await.ok_or_else(|| interrupted(0))??;
     let mut totals = vec![None; total];
     let mut done = 0;
     progress(0, total as u64);
     while !game.is_over() {
-        if shutdown.is_cancelled() {
-            return Err(ActorError::Interrupted { done, total });
-        }
-        for event in game.tick().await? {
+        let events = shutdown.run_until_cancelled(game.tick()).await.ok_or_else(|| interrupted(done))?;
+        for event in events? {
             let Event::Played(played) = event else {
                 continue;
             };

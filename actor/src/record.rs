@@ -81,7 +81,8 @@ pub async fn record(
     let writer = ShardWriter::create(&setup.out, info)?;
     let seeds: Vec<u64> =
         (0..setup.episodes).map(|i| counter_hash(&[setup.run_seed, ROLE, i as u64]) & !HELD_OUT).collect();
-    let mut game = Lockstep::start(Plan {
+    let interrupted = |done| ActorError::Interrupted { done, total: setup.episodes };
+    let start = Lockstep::start(Plan {
         envserver: &setup.envserver,
         security: &setup.security,
         deadlines: setup.deadlines,
@@ -92,18 +93,16 @@ pub async fn record(
         slots: setup.slots,
         draw_key: [setup.run_seed, ROLE],
         slips: Slips { seed: setup.run_seed, probability: setup.slips },
-    })
-    .await?;
+    });
+    let mut game = shutdown.run_until_cancelled(start).await.ok_or_else(|| interrupted(0))??;
     let (finished, inbox) = mpsc::channel(EPISODES_WAITING);
     let writing = tokio::task::spawn_blocking(move || write(writer, inbox));
     let expected = setup.episodes as u64 * u64::from(setup.world.episode_steps);
     let mut open: BTreeMap<usize, RecordedEpisode> = BTreeMap::new();
     let (mut returns, mut steps) = (Vec::new(), 0);
     while !game.is_over() {
-        if shutdown.is_cancelled() {
-            return Err(ActorError::Interrupted { done: returns.len(), total: setup.episodes });
-        }
-        for event in game.tick().await? {
+        let events = shutdown.run_until_cancelled(game.tick()).await;
+        for event in events.ok_or_else(|| interrupted(returns.len()))?? {
             let played = match event {
                 Event::Played(played) => *played,
                 Event::Restarted { episode } => {

@@ -134,6 +134,18 @@ async fn interruption_and_refusal_are_errors() {
     stop.cancel();
     let error = evaluate(stopped, &|_, _| {}, stop).await.unwrap_err();
     assert!(matches!(error, ActorError::Interrupted { done: 0, total: 2 }), "{error}");
+    // An envserver that is reached and says nothing: whoever stops meanwhile does not wait for it.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut waiting, stop) = setup("native", CancellationToken::new());
+    waiting.envserver = format!("http://{}", silent.local_addr().unwrap());
+    waiting.deadlines.open = std::time::Duration::from_secs(3600);
+    let later = stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        later.cancel();
+    });
+    let error = evaluate(waiting, &|_, _| {}, stop).await.unwrap_err();
+    assert!(matches!(error, ActorError::Interrupted { done: 0, total: 2 }), "{error}");
     let (refused, stop) = setup("nowhere", CancellationToken::new());
     let error = evaluate(refused, &|_, _| {}, stop).await.unwrap_err();
     assert!(matches!(&error, ActorError::EnvRefused { reason, .. } if reason.contains("nowhere")), "{error}");
