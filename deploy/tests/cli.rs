@@ -26,6 +26,7 @@ fn every_command_has_help() {
         "healthcheck",
         "doctor",
         "bench",
+        "dev",
     ];
     let (code, overview, _) = vpt(&["--help"]);
     assert_eq!(code, 0);

@@ -1,12 +1,20 @@
-//! `vpt eval` with a policy as OpenAI publishes them: it plays by its own sizes, and the report says whose it is.
+//! `vpt eval` with a policy as OpenAI publishes them: it plays by its own sizes, in any world, and the report says whose
+//! it is.
+
+// What other tests need of it.
+#[path = "minerl/installation.rs"]
+#[allow(dead_code)]
+mod installation;
 
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use installation::{Installation, processes_of};
 use serde_json::Value;
 use vpt_policy::Parameters;
 use vpt_policy::openai::{self, ModelFile, NamedTensors};
 use vpt_tests::process::{outcome, vpt};
+use vpt_tests::wait::wait_until;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/fixtures/openai").join(name)
@@ -65,6 +73,29 @@ fn a_published_policy_plays_held_out_episodes() {
         (&report["world"], &report["episodes"], &report["mean"]),
         (&"null".into(), &2.into(), &0.0.into())
     );
+}
+
+#[test]
+fn a_published_policy_plays_over_minerls_protocol() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let installation = Installation::new("diamond_pickaxe", "");
+    let weights = weights(dir.path());
+    let (model, out) =
+        (fixture("policy_tiny.model").display().to_string(), dir.path().join("out").display().to_string());
+    let mut arguments =
+        ["eval", "--model", &model, "--weights", &weights, "--out", &out].map(str::to_owned).to_vec();
+    arguments
+        .extend(["--world", "minerl", "--task", "diamond_pickaxe", "--episodes", "2"].map(str::to_owned));
+    let mut sets = installation.sets();
+    sets.extend(["world.episode_steps=30", "evaluation.slots=1"].map(str::to_owned));
+    arguments.extend(sets.into_iter().flat_map(|set| ["--set".to_owned(), set]));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (code, text) = outcome(&vpt(&arguments));
+    assert!(code == 0 && text.contains("task diamond_pickaxe: mean return"), "{code}: {text}");
+    let report = std::fs::read(Path::new(&out).join("eval.json")).expect("a report");
+    let report: Value = serde_json::from_slice(&report).expect("JSON");
+    assert_eq!((&report["world"], &report["episodes"]), (&"minerl".into(), &2.into()));
+    wait_until("the end of its games", 60, || processes_of(&installation.folder()).is_empty().then_some(()));
 }
 
 #[test]

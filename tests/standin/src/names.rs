@@ -1,5 +1,7 @@
 //! Minecraft's names of what the embedded world has.
 
+use vpt_envserver::native::item::Item;
+
 /// Where the two differ: ours, then Minecraft's of 1.16.
 const DIFFERENT: [(&str, &str); 8] = [
     ("log", "oak_log"),
@@ -20,13 +22,16 @@ pub(crate) fn theirs(ours: &'static str) -> &'static str {
 /// Our name of one of Minecraft's items, which may come with its namespace.
 pub(crate) fn ours(theirs: &str) -> &str {
     let theirs = theirs.strip_prefix("minecraft:").unwrap_or(theirs);
+    // A furnace is one: the lit one is no item.
+    if Item::from_name(theirs).is_some() {
+        return theirs;
+    }
     DIFFERENT.iter().find(|(_, name)| *name == theirs).map_or(theirs, |(ours, _)| ours)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vpt_envserver::native::item::Item;
 
     #[test]
     fn items_have_names_there_and_back() {
