@@ -92,11 +92,12 @@ fn an_episode_is_played_by_the_described_bytes() {
 
 #[test]
 fn a_game_that_stays_busy_is_given_up() {
-    let ask = || bytes(&[golden::MISSION_INIT, golden::TOKEN]);
-    let first = (bytes(&[golden::HELLO, golden::MISSION_INIT, golden::TOKEN]), bytes(&[golden::ZERO]));
-    let (port, game) = game(vec![first, (ask(), bytes(&[golden::ZERO])), (ask(), Vec::new())]);
+    let asked = bytes(&[golden::HELLO, golden::MISSION_INIT, golden::TOKEN]);
+    let (port, game) = game(vec![(asked, bytes(&[golden::ZERO]))]);
     let mut client = connect(port);
-    let error = client.start(&mission(), Duration::from_millis(500)).unwrap_err();
+    // Longer than is left: it is not asked again.
+    client.pause = PATIENCE;
+    let error = client.start(&mission(), PATIENCE / 2).unwrap_err();
     assert!(matches!(error, WireError::Late), "{error}");
     drop(client);
     game.join().unwrap();
