@@ -23,7 +23,7 @@ mod scripted;
 mod seat;
 mod shared;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use vpt_runtime::counter_hash::counter_hash;
@@ -354,8 +354,9 @@ impl World for LuantiWorld {
         counter_hash(&[self.seed, self.ticks])
     }
 
-    fn is_slow_to_reset(&self) -> bool {
-        self.config.maps > 1
+    fn spare_wait(&self) -> Option<Duration> {
+        let another_land = self.config.maps > 1;
+        another_land.then(|| Duration::from_secs_f64(self.config.start_timeout_seconds))
     }
 }
 

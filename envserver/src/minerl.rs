@@ -179,11 +179,7 @@ impl World for MineRlWorld {
         counter_hash(&[self.seed, self.ticks])
     }
 
-    fn is_slow_to_reset(&self) -> bool {
-        true
-    }
-
-    fn longest_reset(&self) -> Option<Duration> {
+    fn spare_wait(&self) -> Option<Duration> {
         Some(self.config.longest_reset())
     }
 }

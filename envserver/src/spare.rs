@@ -16,9 +16,6 @@ use crate::task::Task;
 use crate::world::World;
 use crate::worlds::Worlds;
 
-/// A spare that is being made is waited for so long where the world does not say: longer than making one takes, and short
-/// for a person.
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// Orders waiting for a thread; beyond this there is no point in ordering ahead.
 const QUEUE: usize = 4096;
 
@@ -183,7 +180,8 @@ pub struct Spares {
     pool: SparePool,
     worlds: Worlds,
     task: Arc<Task>,
-    longest_wait: Duration,
+    /// How long a spare that is being made is waited for.
+    wait: Duration,
     order: Option<Arc<Order>>,
     used: Option<Box<dyn World>>,
 }
@@ -192,10 +190,10 @@ impl Spares {
     /// Spares of the task's world for a player who has `world`; none are ever made where that resets in no time.
     #[must_use]
     pub fn new(pool: &SparePool, worlds: &Worlds, task: &Task, world: &dyn World) -> Self {
-        let pool = if world.is_slow_to_reset() { pool.clone() } else { SparePool::none() };
-        let longest_wait = world.longest_reset().unwrap_or(LONGEST_WAIT);
-        let (worlds, task) = (worlds.clone(), Arc::new(task.clone()));
-        Self { pool, worlds, task, longest_wait, order: None, used: None }
+        let wait = world.spare_wait();
+        let pool = if wait.is_some() { pool.clone() } else { SparePool::none() };
+        let wait = wait.unwrap_or_default();
+        Self { pool, worlds: worlds.clone(), task: Arc::new(task.clone()), wait, order: None, used: None }
     }
 
     /// Orders the world of the next episode; comes back at once.
@@ -223,7 +221,7 @@ impl Spares {
             self.reclaim(&order, Duration::ZERO);
             return Swap::Wrong;
         }
-        match order.close(self.longest_wait) {
+        match order.close(self.wait) {
             (Stage::Ready(spare), late) => {
                 self.used = Some(std::mem::replace(world, spare));
                 if late { Swap::Late } else { Swap::Ready }

@@ -215,13 +215,9 @@ pub trait World: Send {
     fn restore(&mut self, _snapshot: &Snapshot) -> Result<(), WorldError> {
         Err(WorldError::NoSnapshot)
     }
-    /// Whether making an episode takes so long that the next one is worth making in the background, in a second world.
-    fn is_slow_to_reset(&self) -> bool {
-        false
-    }
-    /// The longest a reset takes where it may take minutes: so long a second world that is being made is waited for, since
-    /// one that is begun anew would take longer still.
-    fn longest_reset(&self) -> Option<Duration> {
+    /// Where making an episode takes so long that the next one is worth making in the background, in a second world: how
+    /// long one that is being made is waited for, which must be longer than making one takes. None: no spares.
+    fn spare_wait(&self) -> Option<Duration> {
         None
     }
 }

@@ -323,6 +323,9 @@ pub struct BenchEnvArgs {
     /// Built-in task to play.
     #[arg(long, default_value = "diamond_pickaxe")]
     pub task: String,
+    /// How far one sees in world `luanti`, metres; default: as `envserver.luanti.viewing_range`.
+    #[arg(long, value_name = "METRES")]
+    pub viewing_range: Option<u32>,
     /// World seeds to record and replay.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     pub seeds: Vec<u64>,

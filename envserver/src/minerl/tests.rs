@@ -24,7 +24,7 @@ fn episodes_are_played_frames_are_turned_and_scaled_and_statistics_become_events
     let game = FakeGame::start(Manner::Well);
     let mut world = MineRlWorld::new(game.config());
     world.reset(7, &task()).unwrap();
-    assert!(!world.gui_open() && world.is_slow_to_reset());
+    assert!(!world.gui_open() && world.spare_wait().is_some());
     assert_eq!(world.advise(), Action::NOOP);
     let log = |kind, quantity| Event { kind, item: "log", quantity };
     for _ in 0..2 {

@@ -9,6 +9,7 @@ mod liquids;
 mod mobs;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use vpt_proto::keys;
 
@@ -36,6 +37,8 @@ use crate::snapshot::Snapshot;
 use crate::task::Task;
 use crate::world::{Action, Event, EventKind, Tick, World, WorldError};
 
+/// No world takes so long to make, whatever else runs.
+const LONGEST_RESET: Duration = Duration::from_millis(500);
 /// Generated worlds searched for a spawn position before giving up.
 const SPAWN_ATTEMPTS: u32 = 16;
 /// Ticks between uses while the button stays held.
@@ -145,8 +148,8 @@ impl World for NativeWorld {
         Ok(())
     }
 
-    fn is_slow_to_reset(&self) -> bool {
-        true
+    fn spare_wait(&self) -> Option<Duration> {
+        Some(LONGEST_RESET)
     }
 }
 

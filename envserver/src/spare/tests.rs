@@ -40,8 +40,8 @@ impl World for Gated {
     fn state_hash(&self) -> u64 {
         self.seed * 1000 + self.resets
     }
-    fn is_slow_to_reset(&self) -> bool {
-        true
+    fn spare_wait(&self) -> Option<Duration> {
+        Some(Duration::from_millis(500))
     }
 }
 

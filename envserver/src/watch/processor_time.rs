@@ -48,7 +48,11 @@ impl ThreadTimes {
 pub(crate) struct Waited {
     call: Option<Instant>,
     last: Option<(Instant, Duration)>,
-    total: Duration,
+    /// The look from which on it has wanted to run at every look.
+    wanting_since: Option<(Instant, Duration)>,
+    /// Waited since that look, and before.
+    now: Duration,
+    before: Duration,
 }
 
 impl Waited {
@@ -63,15 +67,23 @@ impl Waited {
         if self.call != Some(call) {
             *self = Self { call: Some(call), ..Self::default() };
         }
-        if let (Some((before, ran)), Some(look)) = (self.last, look)
-            && look.wants_to_run
-        {
-            // Times are whole ticks: one may be missing, and a thread that spins has none to spare.
-            let had = look.ran.saturating_sub(ran) + times.tick;
-            self.total += now.saturating_duration_since(before).saturating_sub(had);
+        match look.filter(|look| look.wants_to_run) {
+            Some(look) => {
+                self.wanting_since = self.wanting_since.or(self.last);
+                if let Some((since, ran)) = self.wanting_since {
+                    // Times are whole ticks: one may be missing, and a thread that spins has none to spare. However
+                    // often it was looked at, it is one.
+                    let had = look.ran.saturating_sub(ran) + times.tick;
+                    self.now = now.saturating_duration_since(since).saturating_sub(had);
+                }
+            }
+            None => {
+                self.before += std::mem::take(&mut self.now);
+                self.wanting_since = None;
+            }
         }
         self.last = look.map(|look| (now, look.ran));
-        self.total
+        self.before + self.now
     }
 }
 
@@ -145,5 +157,12 @@ mod tests {
         );
         assert_eq!(add(call, 1600, look(true, 360)), at(440));
         assert_eq!(add(next, 100, look(true, 400)), at(0), "the next call");
+        for millis in (120..=5100).step_by(20) {
+            assert_eq!(
+                add(next, millis, look(true, 400)),
+                at(millis - 110),
+                "looks that are close cost nothing"
+            );
+        }
     }
 }

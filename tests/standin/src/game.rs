@@ -84,7 +84,11 @@ impl Game {
         let running = self.running.as_ref().ok_or(ConnectionError::NoMission)?;
         let (width, height) = (running.mission.width, running.mission.height);
         self.world.render(height, width, &mut self.picture);
-        Ok(self.picture.chunks_exact(width * 3).rev().flatten().copied().collect())
+        let mut upward = Vec::with_capacity(self.picture.len());
+        for row in self.picture.chunks_exact(width * 3).rev() {
+            upward.extend_from_slice(row);
+        }
+        Ok(upward)
     }
 
     /// What is told beside it.

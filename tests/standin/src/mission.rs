@@ -104,7 +104,7 @@ fn random_seed() -> i64 {
 fn picture_size(agent: &Element) -> Result<(usize, usize), String> {
     let Some(video) = agent.find("VideoProducer") else { return Ok(WINDOW) };
     let side = |name| {
-        let side = number(video, name)?.ok_or_else(|| format!("`{name}` is missing"))?;
+        let side: usize = number(video, name)?.ok_or_else(|| format!("`{name}` is missing"))?;
         if (1..=LONGEST_SIDE).contains(&side) {
             Ok(side)
         } else {
@@ -191,6 +191,15 @@ mod tests {
         );
         let plain = Mission::parse(&mission("", ""), TOKEN).unwrap();
         assert_eq!((plain.width, plain.height, plain.task(&base).respawn), (640, 360, true));
+    }
+
+    #[test]
+    fn space_comments_and_other_namespaces_are_no_matter() {
+        let handlers = "<!-- seen --><VideoProducer want_depth=\"false\">\n<Width>320 </Width> <Height>\t180</Height>\n\
+                        </VideoProducer><ChatCommands> </ChatCommands>";
+        let text = mission("", handlers).replace("xmlns=", "xmlns:xsi=\"http://www.w3.org\" xmlns=");
+        let read = Mission::parse(&format!("<?xml version=\"1.0\"?>\n{text}\n"), TOKEN).unwrap();
+        assert_eq!((read.width, read.height), (320, 180));
     }
 
     #[test]

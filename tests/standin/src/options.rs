@@ -93,7 +93,7 @@ pub enum FaultsError {
         wanted: &'static str,
     },
     /// The file of `first` cannot be made.
-    #[error("fault `first`: cannot create {}: {reason}", file.display())]
+    #[error("fault `first`: cannot create {}: {reason}", .file.display())]
     First {
         /// Its path.
         file: PathBuf,

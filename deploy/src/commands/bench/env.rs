@@ -54,9 +54,10 @@ pub(crate) fn run(args: &BenchEnvArgs) -> anyhow::Result<()> {
 
 /// Games of world `luanti`, one a thread.
 fn luanti(args: &BenchEnvArgs) -> anyhow::Result<()> {
-    let width = args.size.0;
-    let luanti = LuantiConfig { width, ..LuantiConfig::default() };
-    luanti.validate().map_err(|_| Usage("--world luanti plays with --size 320x180 or 640x360".to_owned()))?;
+    let default = LuantiConfig::default();
+    let viewing_range = args.viewing_range.unwrap_or(default.viewing_range);
+    let luanti = LuantiConfig { width: args.size.0, viewing_range, ..default };
+    luanti.validate().map_err(|error| Usage(format!("--world luanti: {error} (--size is the window's)")))?;
     let config =
         BenchLuantiConfig { luanti, games: args.threads, steps: args.steps, task: args.task.clone() };
     let report = bench_luanti(&config)?;

@@ -1,6 +1,8 @@
 //! A real game: Luanti, through its own window, keyboard and mouse. Without the game these tests are skipped and say so;
 //! with `VPT_REQUIRE_LUANTI` set that is a failure.
 
+mod run;
+
 use std::io::Write;
 use std::path::Path;
 
