@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //! - here: programs by name, and the end of a log as the end of a message
-//! - [`folder`]: a folder of a game's own, and what a killed envserver left; [`display`]: an X server without a screen
-//! - [`scaling`]: pictures as frames
+//! - `folder`: a folder of a game's own, and what a killed envserver left; `display`: an X server without a screen
+//! - `scaling`: pictures as frames
 
 pub(crate) mod display;
 pub(crate) mod folder;

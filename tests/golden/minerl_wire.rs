@@ -3,8 +3,8 @@
 //! The client (`envserver/src/minerl/`) and the stand-in server of `tests/` are both held to it. A message is a list of its
 //! fields, to be joined; numbers are big-endian. Each frame is a length of four bytes and so many bytes.
 
-// Whoever includes this file uses what it meets.
-#![allow(dead_code)]
+// Whoever includes this file uses what it meets, and sees it as its own.
+#![allow(dead_code, unreachable_pub)]
 
 /// The fields of a message, in order.
 pub type Fields = &'static [&'static [u8]];

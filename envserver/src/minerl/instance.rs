@@ -196,6 +196,7 @@ impl Instance {
             let closed = Instant::now();
             while closed.elapsed() < LAST_BREATH {
                 if let Some(status) = self.processes.ended() {
+                    self.log.settle();
                     return MineRlError::Ended { status, said: self.log.said() };
                 }
                 std::thread::sleep(LOOK);
@@ -254,6 +255,7 @@ fn come_up(processes: &mut Processes, log: &Log, config: &MineRlConfig) -> Resul
     let (began, longest) = (Instant::now(), config.start_timeout());
     loop {
         if let Some(status) = processes.ended() {
+            log.settle();
             return Err(MineRlError::NoStart { why: format!("it ended with {status}"), said: log.said() });
         }
         let left = longest.saturating_sub(began.elapsed());

@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::games::said;
 
@@ -12,6 +14,9 @@ const PORT: &str = "***** Start MalmoEnvServer on port ";
 /// Lines that are kept, and bytes of each.
 const LINES: usize = 40;
 const LINE_BYTES: u64 = 1000;
+/// The rest of a game's output comes within this time of its end, and is looked for so often.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 struct Kept {
@@ -22,6 +27,7 @@ struct Kept {
 /// The output of one game.
 pub(super) struct Log {
     kept: Arc<Mutex<Kept>>,
+    reader: JoinHandle<()>,
 }
 
 impl Log {
@@ -30,8 +36,17 @@ impl Log {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let shared = Arc::clone(&kept);
         // It ends with the output: when every process that could write it has ended.
-        std::thread::Builder::new().name(name).spawn(move || read(BufReader::new(output), &shared))?;
-        Ok(Self { kept })
+        let thread = std::thread::Builder::new().name(name);
+        let reader = thread.spawn(move || read(BufReader::new(output), &shared))?;
+        Ok(Self { kept, reader })
+    }
+
+    /// Waits a moment for the rest of what a game has said that has ended.
+    pub(super) fn settle(&self) {
+        let began = Instant::now();
+        while !self.reader.is_finished() && began.elapsed() < LAST_WORDS {
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// The port that the game serves, once it has said so.
@@ -77,11 +92,15 @@ fn read(mut output: impl BufRead, kept: &Mutex<Kept>) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     fn log(text: &[u8]) -> Log {
-        let log = Log { kept: Arc::default() };
-        read(text, &log.kept);
+        let log = Log::follow(Cursor::new(text.to_vec()), "test".to_owned()).unwrap();
+        while !log.reader.is_finished() {
+            std::thread::yield_now();
+        }
         log
     }
 

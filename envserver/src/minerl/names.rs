@@ -41,7 +41,7 @@ pub(super) fn theirs(ours: &str) -> String {
         return format!("{}_{ours}", WOODS[0]);
     }
     let other = OTHERS.iter().find(|(_, name)| *name == ours);
-    other.map_or(ours, |(theirs, _)| theirs).to_owned()
+    other.map_or(ours, |(theirs, _)| *theirs).to_owned()
 }
 
 #[cfg(test)]

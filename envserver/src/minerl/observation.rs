@@ -90,10 +90,10 @@ impl Statistics {
         let now = Self::of(info);
         metrics::count_unknown_names(now.unknown.saturating_sub(self.unknown));
         let before = std::mem::replace(self, now);
-        let rises = self.counts.iter().filter_map(|((kind, item), count)| {
-            let risen = count.saturating_sub(before.counts.get(&(*kind, *item)).copied().unwrap_or_default());
+        let rises = self.counts.iter().filter_map(|(&(kind, item), count)| {
+            let risen = count.saturating_sub(before.counts.get(&(kind, item)).copied().unwrap_or_default());
             let quantity = u32::try_from(risen).unwrap_or(u32::MAX);
-            (quantity > 0).then_some(Event { kind: KINDS[*kind].1, item, quantity })
+            (quantity > 0).then_some(Event { kind: KINDS[kind].1, item, quantity })
         });
         rises.collect()
     }
