@@ -83,7 +83,10 @@ pub const METRICS: &[MetricSpec] = &[
         GAMES,
         "Games of world luanti that were started, and those that did not end with their session, by why.",
     )
-    .labels(&[("outcome", &["started", "replaced", "crashed", "hung", "display", "not_started"])]),
+    .labels(&[(
+        "outcome",
+        &["started", "replaced", "crashed", "hung", "display", "port_taken", "no_player", "not_started"],
+    )]),
     MetricSpec::counter(UNSETTLED, "Steps of world luanti whose events may have come a step late."),
     MetricSpec::counter(MISSED, "Steps that world luanti made in real time while no action had come."),
     MetricSpec::counter(

@@ -77,6 +77,14 @@ pub enum LuantiError {
         /// What it said, ready to follow.
         said: String,
     },
+    /// The game draws frames, but its player does not come.
+    #[error("the game has drawn {frames} frames without its player{said}")]
+    NoPlayer {
+        /// So far.
+        frames: u32,
+        /// What it said, ready to follow.
+        said: String,
+    },
     /// The task gives an item that the game does not have.
     #[error("task `{task}`: Luanti has no counterpart of `{item}`")]
     NoCounterpart {
@@ -108,7 +116,14 @@ impl LuantiError {
     /// Whether a new game may well not meet it.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Ended { .. } | Self::Hung { .. } | Self::X11(_) | Self::PortTaken { .. })
+        matches!(
+            self,
+            Self::Ended { .. }
+                | Self::Hung { .. }
+                | Self::X11(_)
+                | Self::PortTaken { .. }
+                | Self::NoPlayer { .. }
+        )
     }
 
     /// Bounded label of `vpt_envserver_luanti_games_total`.
@@ -117,6 +132,8 @@ impl LuantiError {
             Self::Ended { .. } => "crashed",
             Self::Hung { .. } => "hung",
             Self::X11(_) => "display",
+            Self::PortTaken { .. } => "port_taken",
+            Self::NoPlayer { .. } => "no_player",
             _ => "not_started",
         }
     }

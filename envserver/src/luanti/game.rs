@@ -32,8 +32,12 @@ const SCRIPT: [(&str, &str); 7] = [
 const WORLD: &str = "gameid = minetest_game\nbackend = sqlite3\nplayer_backend = sqlite3\nauth_backend = sqlite3\n\
                      mod_storage_backend = sqlite3\nworld_name = vpt\nload_mod_vpt = true\n";
 const LOG: &str = "game.log";
-/// What the game says when its port is taken: it chooses one by chance. So often it is started then.
+/// What the game says when its port is taken: it chooses one by chance.
 const PORT_TAKEN: &str = "Failed to bind socket";
+/// A game that has drawn so many frames without its player has lost its way to its own server, which happens to games
+/// that start together on a busy machine; it is ten times what a start takes.
+const LOST_AFTER: u32 = 20_000;
+/// So often a game is started whose port was taken or that lost its way.
 const TRIES: u32 = 4;
 /// The mouse's sensitivity at which a pixel is 0.15 degrees, with the game's vertical field of view of 70 degrees.
 const MOUSE_SENSITIVITY: f64 = 0.155_641_6;
@@ -66,8 +70,12 @@ impl Game {
     pub(super) fn start(config: &LuantiConfig, map_seed: u64) -> Result<Self, LuantiError> {
         let mut started = Self::try_start(config, map_seed);
         for _ in 1..TRIES {
-            if !matches!(started, Err(LuantiError::PortTaken { .. })) {
-                break;
+            match &started {
+                Err(error @ (LuantiError::PortTaken { .. } | LuantiError::NoPlayer { .. })) => {
+                    metrics::count_game(error.outcome());
+                    tracing::warn!(%error, "a game is started again");
+                }
+                _ => break,
             }
             started = Self::try_start(config, map_seed);
         }
@@ -106,6 +114,9 @@ impl Game {
             let log = self.folder.read(LOG);
             if log.contains(PORT_TAKEN) {
                 return Err(LuantiError::PortTaken { said: said(&log) });
+            }
+            if self.page.drawn() > LOST_AFTER {
+                return Err(LuantiError::NoPlayer { frames: self.page.drawn(), said: said(&log) });
             }
             if began.elapsed() > longest {
                 let seconds = longest.as_secs_f64();

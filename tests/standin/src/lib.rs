@@ -1,7 +1,8 @@
 //! A server that behaves as the Java side of MineRL 1.0 is documented to, with the embedded world in place of Minecraft.
 //!
 //! Made to prove clients of that protocol without the game, and to meet them with its faults. It was written from a
-//! description of the protocol, apart from this system's own client, which it shares no code with.
+//! description of the protocol and by what a public copy of the game's side does, apart from this system's own client, which
+//! it shares no code with.
 //!
 //! # Layout
 //! - [`server`]: the port, connections, how it ends; `connection`: hello and commands; `frames`: lengths and bytes
