@@ -218,12 +218,12 @@ fn sessions_have_spare_games_lose_killed_ones_and_leave_nothing() {
     for seed in [11, 12] {
         // The next episode's world is made in a second game while this one is played.
         wait_until("a spare game", PATIENCE, || (games() == 2).then_some(()));
-        let first = session.next().expect("a first frame");
+        let first = session.observe().expect("a first frame");
         assert!(first.is_first && first.episode_seed == seed && first.frame.len() == 64 * 64 * 3);
         let last = (0..8).map(|_| session.step(keys::FORWARD).expect("a step")).last().expect("eight steps");
         assert!(last.truncated && !last.terminated);
     }
-    assert!(session.next().expect("the third episode").is_first);
+    assert!(session.observe().expect("the third episode").is_first);
     let spares: f64 = ["ready", "late"]
         .iter()
         .filter_map(|spare| metric(&ops, &format!("vpt_envserver_spares_total{{spare=\"{spare}\"}}")))
@@ -238,7 +238,7 @@ fn sessions_have_spare_games_lose_killed_ones_and_leave_nothing() {
     assert_eq!(metric(&ops, "vpt_envserver_minerl_games_total{outcome=\"ended\"}"), Some(1.0));
     drop(session);
     let mut session = Session::open(&address, vec![14], 8);
-    assert!(session.next().expect("another game").is_first);
+    assert!(session.observe().expect("another game").is_first);
     session.step(0).expect("a step");
     server.signal(Signal::SIGKILL);
     drop((session, server));
@@ -248,7 +248,7 @@ fn sessions_have_spare_games_lose_killed_ones_and_leave_nothing() {
     assert_eq!(folders(), 1, "nobody was there to remove it");
     let (_server, address, ops) = envserver(&installation, dir.path(), 1);
     let mut session = Session::open(&address, vec![15], 8);
-    assert!(session.next().expect("a game").is_first);
+    assert!(session.observe().expect("a game").is_first);
     assert_eq!((games(), folders()), (1, 1), "what the killed envserver left is still there");
     assert!(metric(&ops, "vpt_envserver_minerl_reaped_total") >= Some(1.0));
 }

@@ -21,7 +21,7 @@ pub(crate) struct Moment<'a> {
 pub(crate) fn tell(moment: &Moment<'_>) -> Vec<u8> {
     let mut info = Map::new();
     if moment.mission.tells_inventory {
-        let stack = |(name, quantity): &(&'static str, u32)| json!({"type": names::theirs(*name), "quantity": quantity});
+        let stack = |(name, quantity): &(&'static str, u32)| json!({"type": names::theirs(name), "quantity": quantity});
         info.insert("inventory".to_owned(), moment.seen.inventory.iter().map(stack).collect());
     }
     if moment.mission.tells_stats {

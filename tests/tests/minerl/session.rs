@@ -50,7 +50,7 @@ impl Session {
     }
 
     /// The next observation.
-    pub(crate) fn next(&mut self) -> Result<Observation, Status> {
+    pub(crate) fn observe(&mut self) -> Result<Observation, Status> {
         match self.receive()? {
             play_response::Kind::Observation(observation) => Ok(observation),
             other => panic!("not an observation: {other:?}"),
@@ -62,7 +62,7 @@ impl Session {
         let action = HumanAction { keys, pitch_delta: 0.0, yaw_delta: 1.5 };
         let sent = self.runtime.block_on(self.requests.send(request(play_request::Kind::Action(action))));
         sent.map_err(|_| Status::unavailable("the stream has ended"))?;
-        self.next()
+        self.observe()
     }
 
     fn receive(&mut self) -> Result<play_response::Kind, Status> {
