@@ -2,7 +2,6 @@
 //! connection; faults come on demand.
 
 #[path = "../golden/minerl_wire.rs"]
-#[allow(unreachable_pub)]
 mod wire;
 
 use std::io::{ErrorKind, Read, Write};
