@@ -26,6 +26,7 @@ mod shared;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use vpt_proto::keys;
 use vpt_runtime::counter_hash::counter_hash;
 
 use crate::metrics;
@@ -150,6 +151,7 @@ impl LuantiWorld {
         let command = reset_command(seed, task, self.resets, self.config.places)?;
         self.running()?.command(&[command])?;
         self.wait_for_reset(task)?;
+        self.choose_first_place()?;
         self.wait_for_land()?;
         (self.player, self.seed, self.ticks, self.due) = (Scripted::for_task(task), seed, 0, None);
         Ok(())
@@ -177,6 +179,13 @@ impl LuantiWorld {
             }
         }
         Err(LuantiError::NoSpot { task: task.name.clone(), steps: RESET_STEPS })
+    }
+
+    /// Which place of the hotbar is in hand is up to the client, which no script reaches.
+    fn choose_first_place(&mut self) -> Result<(), LuantiError> {
+        self.running()?.seat.act(&Action { keys: keys::HOTBAR[0], ..Action::NOOP }, false)?;
+        self.advance()?;
+        self.running()?.seat.let_go()
     }
 
     /// Lets the game go on until the land around the player is drawn.

@@ -44,6 +44,9 @@ local handlers = {
 minetest.register_on_joinplayer(function(player)
 	player:hud_set_flags({minimap = false, minimap_radar = false, basic_debug = false})
 	player:hud_set_hotbar_itemcount(9)
+	-- The game's own picture has eight places.
+	player:hud_set_hotbar_image("")
+	player:hud_set_hotbar_selected_image("")
 	player:get_inventory():set_size("main", 36)
 	vpt.tell({joined = minetest.get_mapgen_setting("seed")})
 end)
