@@ -1,23 +1,17 @@
 //! Plays held-out episodes and reports returns and item shares, reproducibly.
 //!
-//! Seeds of evaluation have their top bit set, seeds of training never do. The same setup gives the same numbers
-//! whenever and wherever it runs with the same build.
+//! The same setup gives the same numbers whenever and wherever it runs with the same build.
 
 use crate::config::{Deadlines, WorldConfig};
 use crate::error::ActorError;
 use crate::lockstep::{Event, Lockstep, Plan};
 use crate::player::Player;
+use crate::seeds::{EVALUATED, held_out_seed};
 use crate::slips::Slips;
 use crate::statistics::{mean_stderr, share_stderr};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 use vpt_runtime::Security;
-use vpt_runtime::counter_hash::counter_hash;
-
-/// The role's word in randomness keys: "eval".
-const ROLE: u64 = 0x6576_616c;
-/// Set in every held-out seed.
-const HELD_OUT: u64 = 1 << 63;
 
 /// What is to be evaluated.
 #[derive(Debug)]
@@ -61,12 +55,6 @@ pub struct EvalSummary {
     pub mean_items: BTreeMap<String, (f64, f64)>,
 }
 
-/// The seed of held-out episode `index`.
-#[must_use]
-pub fn held_out_seed(seed: u64, index: usize) -> u64 {
-    counter_hash(&[seed, ROLE, index as u64]) | HELD_OUT
-}
-
 /// Plays the episodes; `progress` is told (episodes done, episodes in all).
 ///
 /// # Errors
@@ -88,7 +76,7 @@ pub async fn evaluate(
         seeds: (0..total).map(|index| held_out_seed(setup.seed, index)).collect(),
         slots: setup.slots,
         slips: Slips::default(),
-        draw_key: [setup.seed, ROLE],
+        draw_key: [setup.seed, EVALUATED],
     });
     let mut game = shutdown.run_until_cancelled(start).await.ok_or_else(|| interrupted(0))??;
     let mut totals = vec![None; total];

@@ -12,7 +12,7 @@
 //! - `unroll`: T steps of one slot; `encoded_unroll`: as a message; `uplink`: credits, chunks, acks, resend
 //! - `ledger`, `activity`: env steps by fate, wall clock by state
 //! - [`bench`]: the way up alone, fed with given frames
-//! - [`record`](mod@record), [`evaluate`](mod@evaluate), [`player`], `lockstep`: fixed episodes played to their end
+//! - [`record`](mod@record), [`evaluate`](mod@evaluate), [`player`], `lockstep`, `seeds`: fixed episodes played to their end
 
 mod acting_policy;
 mod activity;
@@ -35,6 +35,7 @@ pub mod record;
 pub mod relay;
 mod rollout;
 mod run;
+mod seeds;
 mod slips;
 mod statistics;
 pub mod subscriber;

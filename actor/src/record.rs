@@ -4,6 +4,7 @@ use crate::config::{Deadlines, WorldConfig};
 use crate::error::ActorError;
 use crate::lockstep::{Event, Lockstep, Plan, Played};
 use crate::player::Player;
+use crate::seeds::{RECORDED, recorded_seed};
 use crate::slips::Slips;
 use crate::statistics::mean_stderr;
 use std::collections::BTreeMap;
@@ -12,12 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use vpt_proto::shard::{DatasetInfo, RecordedEpisode, RecordedStep, ShardError, ShardWriter};
 use vpt_runtime::Security;
-use vpt_runtime::counter_hash::counter_hash;
 
-/// The role's word in randomness keys: "recd".
-const ROLE: u64 = 0x7265_6364;
-/// Set in held-out seeds only.
-const HELD_OUT: u64 = 1 << 63;
 /// Finished episodes that may wait for the writer.
 const EPISODES_WAITING: usize = 4;
 
@@ -79,8 +75,7 @@ pub async fn record(
         frame_width: setup.frame.1 as u32,
     };
     let writer = ShardWriter::create(&setup.out, info)?;
-    let seeds: Vec<u64> =
-        (0..setup.episodes).map(|i| counter_hash(&[setup.run_seed, ROLE, i as u64]) & !HELD_OUT).collect();
+    let seeds: Vec<u64> = (0..setup.episodes).map(|index| recorded_seed(setup.run_seed, index)).collect();
     let interrupted = |done| ActorError::Interrupted { done, total: setup.episodes };
     let start = Lockstep::start(Plan {
         envserver: &setup.envserver,
@@ -91,7 +86,7 @@ pub async fn record(
         frame: setup.frame,
         seeds: seeds.clone(),
         slots: setup.slots,
-        draw_key: [setup.run_seed, ROLE],
+        draw_key: [setup.run_seed, RECORDED],
         slips: Slips { seed: setup.run_seed, probability: setup.slips },
     });
     let mut game = shutdown.run_until_cancelled(start).await.ok_or_else(|| interrupted(0))??;

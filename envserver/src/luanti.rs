@@ -31,7 +31,7 @@ use vpt_runtime::counter_hash::counter_hash;
 
 use crate::metrics;
 use crate::task::Task;
-use crate::world::{Action, Tick, World, WorldError};
+use crate::world::{Action, Tick, World, WorldError, check_world};
 use config::LuantiConfig;
 use error::LuantiError;
 use game::Game;
@@ -301,10 +301,7 @@ fn reset_command(seed: u64, task: &Task, id: u64, places: u64) -> Result<serde_j
 
 impl World for LuantiWorld {
     fn reset(&mut self, seed: u64, task: &Task) -> Result<(), WorldError> {
-        if task.world != Self::NAME {
-            let (task, wanted) = (task.name.clone(), task.world.clone());
-            return Err(WorldError::WrongWorld { task, wanted, world: Self::NAME });
-        }
+        check_world(task, Self::NAME)?;
         self.fault = None;
         let had_game = self.game.is_some();
         let started = self.start_episode(seed, task).map_err(|error| self.fail(error));

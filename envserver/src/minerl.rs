@@ -6,13 +6,14 @@
 //!
 //! # Layout
 //! - here: [`MineRlWorld`]; `instance`: one running game, `log`: what it prints, [`install`]: what it is launched from
-//! - `client`, `wire`: the protocol; `mission`, `action`: what is sent, `observation`, `picture`: what comes
+//! - `client`, `wire`: the protocol; `mission`, `action`: what is sent, `observation`, `finds`, `picture`: what comes
 //! - `names`: the game's names by ours; [`config`], [`error`]
 
 mod action;
 mod client;
 pub mod config;
 pub mod error;
+mod finds;
 pub mod install;
 mod instance;
 mod log;
@@ -35,7 +36,7 @@ use vpt_runtime::counter_hash::counter_hash;
 use crate::games::scaling::Scaling;
 use crate::metrics;
 use crate::task::Task;
-use crate::world::{Action, Tick, World, WorldError};
+use crate::world::{Action, Tick, World, WorldError, check_world};
 use config::MineRlConfig;
 use error::MineRlError;
 use instance::Instance;
@@ -123,10 +124,7 @@ impl MineRlWorld {
 
 impl World for MineRlWorld {
     fn reset(&mut self, seed: u64, task: &Task) -> Result<(), WorldError> {
-        if task.world != Self::NAME {
-            let (task, wanted) = (task.name.clone(), task.world.clone());
-            return Err(WorldError::WrongWorld { task, wanted, world: Self::NAME });
-        }
+        check_world(task, Self::NAME)?;
         self.fault = None;
         let had_game = self.instance.is_some();
         let started = self.start_episode(seed, task).map_err(|error| self.fail(error));

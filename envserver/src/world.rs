@@ -66,6 +66,14 @@ impl WorldError {
     }
 }
 
+/// Refuses a task that is for another world than `world`.
+pub(crate) fn check_world(task: &Task, world: &'static str) -> Result<(), WorldError> {
+    if task.world == world {
+        return Ok(());
+    }
+    Err(WorldError::WrongWorld { task: task.name.clone(), wanted: task.world.clone(), world })
+}
+
 /// Why an action was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
 pub enum ActionError {

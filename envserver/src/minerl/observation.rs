@@ -1,11 +1,12 @@
-//! What the game tells beside its picture: whether a screen is open and the player lives, and its statistics, from whose
-//! rise events are made.
+//! What the game tells beside its picture: whether a screen is open and the player lives, its statistics, from whose rise
+//! events are made, and the inventory, for what no statistic tells.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::finds::{Finds, held};
 use super::names;
 use super::wire::WireError;
 use crate::metrics;
@@ -21,6 +22,9 @@ const KINDS: [(&str, EventKind); 7] = [
     ("break_item", EventKind::BreakItem),
     ("kill_entity", EventKind::KillEntity),
 ];
+
+/// Those that bring something into the inventory.
+const GOT: [EventKind; 2] = [EventKind::Pickup, EventKind::CraftItem];
 
 /// One observation's text; the game has much more to tell than is looked at.
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +61,7 @@ pub(super) struct Statistics {
     counts: BTreeMap<(usize, &'static str), u64>,
     /// Names without a counterpart.
     unknown: usize,
+    finds: Finds,
 }
 
 impl Statistics {
@@ -79,6 +84,19 @@ impl Statistics {
     pub(super) fn begin(&mut self, info: &Info) {
         *self = Self::of(info);
         metrics::count_unknown_names(self.unknown);
+        self.found(info);
+    }
+
+    /// What the inventory shows beyond the statistics.
+    fn found(&mut self, info: &Info) -> Vec<Event> {
+        let Some(held) = held(info.rest.get("inventory")) else { return Vec::new() };
+        let counts = &self.counts;
+        let got = |item: &str| {
+            let of_item =
+                counts.iter().filter(|((kind, name), _)| GOT.contains(&KINDS[*kind].1) && *name == item);
+            of_item.map(|(_, count)| *count as i64).sum()
+        };
+        self.finds.observe(&held, got)
     }
 
     /// What has risen since the last observation, as events.
@@ -89,13 +107,16 @@ impl Statistics {
         }
         let now = Self::of(info);
         metrics::count_unknown_names(now.unknown.saturating_sub(self.unknown));
-        let before = std::mem::replace(self, now);
+        let finds = std::mem::take(&mut self.finds);
+        let before = std::mem::replace(self, Self { finds, ..now });
         let rises = self.counts.iter().filter_map(|(&(kind, item), count)| {
             let risen = count.saturating_sub(before.counts.get(&(kind, item)).copied().unwrap_or_default());
             let quantity = u32::try_from(risen).unwrap_or(u32::MAX);
             (quantity > 0).then_some(Event { kind: KINDS[kind].1, item, quantity })
         });
-        rises.collect()
+        let mut events: Vec<Event> = rises.collect();
+        events.extend(self.found(info));
+        events
     }
 }
 
@@ -138,6 +159,21 @@ mod tests {
         ));
         let expected = [event(EventKind::UseItem, "torch", 2), event(EventKind::KillEntity, "cow", 1)];
         assert_eq!(events, expected);
+    }
+
+    #[test]
+    fn what_comes_into_the_inventory_without_a_statistic_is_picked_up() {
+        let told = |pickup: u32, held: u32| {
+            info(&format!(
+                "{{\"pickup\":{{\"oak_log\":{pickup}}},\"inventory\":[{{\"type\":\"oak_log\",\"quantity\":{held}}}]}}"
+            ))
+        };
+        let mut statistics = Statistics::default();
+        statistics.begin(&told(4, 1));
+        assert_eq!(statistics.rise(&told(6, 3)), [event(EventKind::Pickup, "log", 2)]);
+        // One out of a chest.
+        let events: Vec<Event> = (0..40).flat_map(|_| statistics.rise(&told(6, 4))).collect();
+        assert_eq!(events, [event(EventKind::Pickup, "log", 1)]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ use super::target::Hit;
 use super::voxels::Voxels;
 use crate::snapshot::Snapshot;
 use crate::task::Task;
-use crate::world::{Action, Event, EventKind, Tick, World, WorldError};
+use crate::world::{Action, Event, EventKind, Tick, World, WorldError, check_world};
 
 /// No world takes so long to make, whatever else runs.
 const LONGEST_RESET: Duration = Duration::from_millis(500);
@@ -179,10 +179,7 @@ impl State {
     }
 
     fn reset(&mut self, seed: u64, task: &Task) -> Result<(), WorldError> {
-        if task.world != NativeWorld::NAME {
-            let (task, wanted) = (task.name.clone(), task.world.clone());
-            return Err(WorldError::WrongWorld { task, wanted, world: NativeWorld::NAME });
-        }
+        check_world(task, NativeWorld::NAME)?;
         let spawn = self.generate(seed, task)?;
         self.player = Player::new(spawn.feet, spawn.yaw);
         self.inventory = Inventory::empty();
