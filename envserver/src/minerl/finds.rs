@@ -1,8 +1,8 @@
 //! What comes into the inventory without a statistic, as from a chest: it counts as picked up.
 //!
-//! What is held beyond what statistics account for since the episode's start was found. Using things up lets that fall and
-//! nothing else lets it rise, so nothing is found twice: not what is laid into a chest and taken out again, nor what
-//! a cursor carries for a while.
+//! What is held beyond what statistics account for since the episode's start was found. Using things up lets that fall, so
+//! nothing is found twice: not what is laid into a chest and taken out again, nor what a cursor carries for a while. It
+//! is the least that was found: of an item that was used up, as many more can be found without being seen.
 
 use std::collections::BTreeMap;
 
